@@ -1,0 +1,44 @@
+# Every target sets up what it needs in .venv, on a machine that has only Python 3.11 or newer and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+demo: .venv/installed  ## the whole story on embedded data, in about two minutes
+	$(BIN)/coset demo
+
+test: lint  ## lint, types, tests, doctests
+	$(BIN)/pytest
+
+lint: .venv/installed-dev  ## style and types only
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: .venv/installed-dev  ## mend what ruff can mend by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove the environment, caches and builds
+	rm -rf .venv .pytest_cache .ruff_cache build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coset needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing coset and the pinned versions of what it needs into .venv; this is done once."
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing coset and the pinned versions of what its tests need into .venv; this is done once."
+	$(PIP) --editable '.[dev]'
+	@touch $@

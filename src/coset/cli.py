@@ -1,0 +1,363 @@
+"""The `coset` command. Heavy libraries are imported where they are used, so that help answers at once."""
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from coset.errors import ConfigurationError, CosetError, nearest
+
+
+def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
+    """Learn digits and rotations from 8 x 8 handwriting, then put together pairs nobody showed; no network needed.
+
+    Args:
+        output: folder for the trained model and the picture; a demo that stands there already is replaced.
+        json: print one JSON object and nothing else.
+    """
+    from coset.reproduce import run_demo
+
+    with _quiet_stdout(json):
+        outcome = run_demo(output)
+    if json:
+        return _print_json(outcome.figures)
+    print(outcome.report)
+
+
+def train(
+    recipe: str,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    json: bool = False,
+) -> None:
+    """Train a recipe. Any option of it can be changed: --model.context_dim 32 --trainer.max_epochs 3.
+
+    Args:
+        recipe: name of a bundled recipe, or path of a YAML file; `coset recipes` lists them.
+        output: folder of the run: checkpoints, logs, the final model; runs/RECIPE where not given.
+        overrides: --section.option value; sections are data, model, sets, objective, training and trainer.
+        resume: go on with the run in the folder, exactly as if it had never stopped.
+        json: print one JSON object and nothing else.
+    """
+    from coset.runs import train_run
+
+    with _quiet_stdout(json):
+        run, record = train_run(recipe, output or Path("runs", Path(recipe).stem), overrides, resume)
+    last = record.history[-1] if record.history else {}
+    if json:
+        return _print_json({"run": str(run.folder), "seconds": round(record.seconds, 1), **last})
+    print(
+        f"trained in {record.seconds:.0f} s; bound {last.get('bound', float('nan')):.2f} nats per set; see {run.folder}"
+    )
+
+
+def recipes() -> None:
+    """List the bundled recipes."""
+    from coset.recipes import about, recipe_names
+
+    for name in recipe_names():
+        print(f"{name:<28} {about(name)}")
+
+
+def sample(
+    run: Path,
+    output: Path = Path("samples.png"),
+    constant: str | None = None,
+    sets: int = 4,
+    n: int = 10,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Draw new sets from a trained model, for any choice of constant contexts.
+
+    Args:
+        run: folder of a run.
+        output: a picture (.png) with a row for each set, or an array (.npy).
+        constant: the contexts that each set holds constant, such as digit or digit+rotation; `none`; or, where not
+            given, drawn from p(a).
+        sets: how many sets.
+        n: items in each.
+        temperature: spread of p(z | c); 1 is the model's own.
+        seed: of the draw.
+    """
+    model = _seeded(run, seed).model
+    names = None if constant is None else [] if constant == "none" else constant.split("+")
+    _write(model.sample(n=n, constant=names, sets=sets, temperature=temperature), output)
+
+
+def condition(
+    run: Path,
+    given: list[str],
+    output: Path = Path("conditioned.png"),
+    n: int = 10,
+    items: int = 10,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Show the model a held-out set that holds some factors constant, and draw more of its kind.
+
+    Args:
+        run: folder of a run.
+        given: what the set holds constant, such as digit=5.
+        output: a picture (.png; the set in the first row), or an array (.npy) of the new items.
+        n: items to draw.
+        items: items in the set that is shown.
+        temperature: spread of p(z | c); 1 is the model's own.
+        seed: of the set and of the draw.
+    """
+    import torch
+
+    opened = _seeded(run, seed)
+    values = _values(given, opened)
+    shown = _held_out(opened, values, items)
+    drawn = opened.model.condition(shown, constant=list(values), n=n, temperature=temperature)
+    width = min(n, items)
+    _write(
+        drawn if output.suffix == ".npy" else torch.stack([shown[:width], drawn[:width].cpu()]), output, separators=(1,)
+    )
+
+
+def compose(
+    run: Path,
+    given: list[str],
+    output: Path = Path("composed.png"),
+    n: int = 10,
+    rows: int = 8,
+    items: int = 10,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Show the model one held-out set for each factor, and draw items that have all of them at once.
+
+    Args:
+        run: folder of a run.
+        given: what each set holds constant, such as digit=5 rotation=90; factors not given vary.
+        output: a picture (.png; the sets in the first rows), or an array (.npy) of the new items.
+        n: items in a row.
+        rows: rows to draw.
+        items: items in each set that is shown.
+        temperature: spread of p(z | c); 1 is the model's own.
+        seed: of the sets and of the draw.
+    """
+    import torch
+
+    opened = _seeded(run, seed)
+    shown = {name: _held_out(opened, {name: value}, items) for name, value in _values(given, opened).items()}
+    drawn = opened.model.compose(**shown, n=n * rows, temperature=temperature).cpu()
+    drawn = drawn.view(rows, n, *drawn.shape[1:])
+    if output.suffix == ".npy":
+        return _write(drawn.flatten(0, 1), output)
+    width = min(n, items)
+    picture = torch.cat([*(part[None, :width] for part in shown.values()), drawn[:, :width]])
+    _write(picture, output, separators=(len(shown),))
+
+
+def evaluate(
+    run: Path, temperature: float = 1.0, samples: int = 250, runs: int = 5, seed: int = 0, json: bool = False
+) -> None:
+    """Score compositions of held-out sets with a classifier of real items (the 2018 paper's Table 1 protocol).
+
+    Args:
+        run: folder of a run with two contexts.
+        temperature: spread of p(z | c); the published table counts at 1.
+        samples: items scored in each cell and run.
+        runs: repetitions with sets drawn afresh.
+        seed: of the sets and draws.
+        json: print one JSON object and nothing else.
+    """
+    from coset.reproduce import score_composition
+    from coset.runs import open_run
+
+    with _quiet_stdout(json):
+        result = score_composition(open_run(run), temperature, samples, runs, seed)
+    if json:
+        return _print_json(result.as_dict())
+    print(result.table())
+
+
+def plot(run: Path, output: Path = Path("curves.png")) -> None:
+    """Draw a run's training curves, one panel for each term of the bound.
+
+    Args:
+        run: folder of a run, finished or not.
+        output: the picture.
+    """
+    from coset.reproduce import plot_curves
+
+    plot_curves(run, output)
+    print(output)
+
+
+def reproduce(
+    target: str,
+    runs: Path = Path("runs"),
+    results: Path = Path("results"),
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Repeat an experiment of the papers: train what is missing, measure, write results/.
+
+    Args:
+        target: rotated-mnist-4 (also: table1), rotated-mnist-8, black-white-mnist; or readme, to renew its tables.
+        runs: folder of trained runs; finished ones in it are used, unfinished ones resumed.
+        results: folder for the JSON file and the pictures.
+        seed: of the measurement.
+        json: print one JSON object and nothing else.
+    """
+    from coset.reproduce import reproduce_target
+
+    with _quiet_stdout(json):
+        outcome = reproduce_target(target, runs, results, seed)
+    if json:
+        return _print_json(outcome.figures)
+    print(outcome.report)
+
+
+def data(action: str, name: str | None = None) -> None:
+    """Say where each data set comes from and where it is looked for (list), or download one (fetch NAME).
+
+    Args:
+        action: list or fetch.
+        name: of the data set to fetch.
+    """
+    from coset.data.digits import Digits
+    from coset.data.files import fetch, folders
+    from coset.data.mnist import MNIST
+
+    known = {each.name: each for each in (MNIST("mnist"), MNIST("fashion-mnist"), Digits())}
+    if action == "list" and name is None:
+        print("looked for in: " + ", ".join(str(folder) for folder in folders()) + "   (set COSET_DATA to change)")
+        for label, each in known.items():
+            there = all(any((folder / file.path).is_file() for folder in folders()) for file in each.files)
+            print(f"{label:<16} {'here   ' if there else 'missing'}  {each.source}")
+    elif action == "fetch" and name in known:
+        for file in known[name].files:
+            print(fetch(file))
+    elif action == "fetch":
+        raise ConfigurationError(f"data fetch: no data set {name!r}; {nearest(str(name), known)}")
+    else:
+        raise ConfigurationError(f"data: expected `list` or `fetch NAME`, got {action!r}")
+
+
+COMMANDS = {
+    command.__name__: command
+    for command in (demo, train, recipes, sample, condition, compose, evaluate, plot, reproduce, data)
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; errors that users can mend are printed without a traceback, and exit with 2."""
+    from jsonargparse import ArgumentParser
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    overrides: list[str] = []
+    if words[:1] == ["train"]:
+        words, overrides = _separate_overrides(words)
+    parser = ArgumentParser(
+        prog="coset",
+        description="Learn what a collection of data sets has in common, and recombine it.",
+        version="0",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subcommands(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").split("\n")[0]
+        one = ArgumentParser(description=summary, allow_abbrev=False)
+        if name in words[:1]:  # reading the signatures of all commands would take a second
+            one.add_function_arguments(command, None, as_group=False, as_positional=True, skip={"overrides"})
+        commands.add_subcommand(name, one, help=summary)
+    parsed = parser.parse_args(_spell_out(words))
+    options = {key: value for key, value in vars(parsed[parsed.command]).items() if key != "config"}
+    if parsed.command == "train":
+        options["overrides"] = overrides
+    try:
+        COMMANDS[parsed.command](**options)
+    except CosetError as reason:
+        print(f"coset {parsed.command}: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _separate_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take `--section.option value` and `--section.option=value` out of the command line."""
+    rest, overrides = [], []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if re.match(r"--\w+\.", word):
+            overrides.append(word)
+            if "=" not in word and queue:
+                overrides.append(queue.pop(0))
+        else:
+            rest.append(word)
+    return rest, overrides
+
+
+def _spell_out(words: Sequence[str]) -> list[str]:
+    """Write -o and -n in full, and `digit=5 rotation=90` as the list that one argument takes."""
+    short = {"-o": "--output", "-n": "--n"}
+    given = [word for word in words if re.fullmatch(r"\w+=.*", word)]
+    if words[:1] in (["condition"], ["compose"]) and given:
+        rest = [word for word in words if word not in given]
+        words = [*rest[:2], json.dumps(given), *rest[2:]]
+    return [f"{word}=true" if word in ("--json", "--resume") else short.get(word, word) for word in words]
+
+
+@contextlib.contextmanager
+def _quiet_stdout(quiet: bool) -> Any:
+    """Send what libraries print to standard error, so that standard output holds the JSON object alone."""
+    with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
+        yield
+
+
+def _print_json(figures: Any) -> None:
+    print(json.dumps(figures))
+
+
+def _seeded(run: Path, seed: int) -> Any:
+    import torch
+
+    from coset.runs import open_run
+
+    opened = open_run(run)
+    torch.manual_seed(seed)
+    return opened
+
+
+def _values(given: Sequence[str], run: Any) -> dict[str, Any]:
+    """Read `digit=5` as the value 5 of the factor digit."""
+    import yaml
+
+    values = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if name not in run.model.contexts or not equals:
+            raise ConfigurationError(f"{word!r}: expected CONTEXT=VALUE; {nearest(name, run.model.contexts)}")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def _held_out(run: Any, values: dict[str, Any], items: int) -> Any:
+    """A set of held-out items with the given factor values."""
+    import torch
+
+    table = run.splits["test"].where(**values)
+    return table.x(torch.randint(len(table), (items,)))
+
+
+def _write(items: Any, output: Path, separators: Sequence[int] = ()) -> None:
+    """Write rows of items as a picture or an array."""
+    import numpy as np
+
+    import coset.plots as plots
+
+    if output.suffix == ".npy":
+        partial = output.with_suffix(".partial.npy")
+        np.save(partial, items.cpu().numpy())
+        partial.replace(output)
+    else:
+        plots.save(plots.grid(items.cpu(), separators=separators), output)
+    print(output)

@@ -1,0 +1,59 @@
+"""Items in a memory map: tables larger than memory are read row by row."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class MappedRows:
+    """Rows of a memory map: shape and type are known at once, bytes are read when rows are asked for."""
+
+    def __init__(self, storage: np.memmap, rows: np.ndarray | None = None):
+        self.storage, self.rows = storage, rows
+
+    def __len__(self) -> int:
+        return len(self.storage) if self.rows is None else len(self.rows)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape with the number of chosen rows first."""
+        return torch.Size((len(self), *self.storage.shape[1:]))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the tensors that come out."""
+        return tensor_over(np.empty(0, self.storage.dtype)).dtype
+
+    def select(self, rows: Tensor) -> "MappedRows":
+        """Choose among the rows without reading any."""
+        chosen = rows.cpu().numpy()
+        return MappedRows(self.storage, chosen if self.rows is None else self.rows[chosen])
+
+    def __getitem__(self, indices: Any) -> Tensor:
+        if isinstance(indices, Tensor):
+            indices = indices.cpu().numpy()
+        return tensor_over(np.array(self.storage[indices if self.rows is None else self.rows[indices]]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickled as it is, a map would be read whole. A worker process opens the same file instead; a view of a map
+        # does not know its place in the file, and only that is copied.
+        if isinstance(self.storage.base, np.memmap) or self.storage.filename is None:
+            return {"storage": np.array(self.storage), "rows": self.rows}
+        mapped, order = self.storage, "C" if self.storage.flags.c_contiguous else "F"
+        reopen = (str(mapped.filename), mapped.dtype, "r", mapped.offset, mapped.shape, order)
+        return {"reopen": reopen, "rows": self.rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.rows = state["rows"]
+        self.storage = np.memmap(*state["reopen"]) if "reopen" in state else state["storage"]
+
+
+def tensor_over(array: np.ndarray) -> Tensor:
+    """Give a tensor over the same memory where torch can have it: native byte order, in order, writable.
+
+    >>> tensor_over(np.array([1, 2], ">i4"))
+    tensor([1, 2], dtype=torch.int32)
+    """
+    return torch.from_numpy(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))

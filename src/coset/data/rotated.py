@@ -1,0 +1,140 @@
+"""Images at evenly spaced angles: what is shown and how it is turned are two factors of every item."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coset.data.bases import Base, base_images
+from coset.data.files import DataFile
+from coset.data.table import FactorTable
+from coset.errors import ConfigurationError, ShapeError
+
+BLOCK = 4096  # images turned at a time
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """Every base image at every one of several evenly spaced angles.
+
+    Factors: that of the base, and `rotation`, counter-clockwise in whole degrees from 0 to below 360. Held-out base
+    images are held out at every angle.
+
+    Args:
+        base: "mnist", "fashion-mnist" or "digits".
+        angles: How many angles; a divisor of 360.
+        validation: Training images held out of the base, as a number or a fraction; by default as in the base.
+        seed: Chooses which are held out.
+
+    >>> train, test = Rotated("digits", angles=4).load()
+    >>> test
+    FactorTable(1436 items of shape [8, 8]; digit: 10 values; rotation: 4 values)
+    >>> test.values["rotation"]
+    [0, 90, 180, 270]
+    """
+
+    base: Base = "mnist"
+    angles: int = 4
+    validation: int | float | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.angles < 1 or 360 % self.angles:
+            raise ConfigurationError(
+                f"Rotated: angles should divide 360, so that each is a whole number of degrees; got {self.angles}"
+            )
+        base_images(self.base)
+
+    @property
+    def name(self) -> str:
+        """Name on the command line."""
+        return f"rotated-{self.base}"
+
+    @property
+    def source(self) -> str:
+        """Who made the base images, and their licence."""
+        return base_images(self.base).source
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """The files of the base."""
+        return base_images(self.base).files
+
+    def load(self) -> tuple[FactorTable, FactorTable]:
+        """Tables for training and test, in the type of the base, angle after angle.
+
+        Raises:
+            DataFileError: if a file of the base is missing or damaged; says how to get it.
+        """
+        train, test = base_images(self.base, self.validation, self.seed).load()
+        return self._turn(train), self._turn(test)
+
+    def load_splits(self) -> dict[str, FactorTable]:
+        """Tables called train, validation and test, of which no two share a base image."""
+        splits = base_images(self.base, self.validation, self.seed).load_splits()
+        return {name: self._turn(table) for name, table in splits.items()}
+
+    def _turn(self, table: FactorTable) -> FactorTable:
+        degrees = range(0, 360, 360 // self.angles)
+        items = torch.empty(self.angles, len(table), *table.item_shape, dtype=table.items.dtype)
+        for turned, angle in zip(items, degrees, strict=True):
+            for start in range(0, len(table), BLOCK):
+                rows = slice(start, start + BLOCK)
+                image = rotate(table.x(rows), angle)
+                turned[rows] = image.mul(255).round() if items.dtype == torch.uint8 else image
+        factors: dict[str, Any] = {name: table.column(name) * self.angles for name in table.factors}
+        rotation = [angle for angle in degrees for _ in range(len(table))]
+        return FactorTable(items.flatten(0, 1), **factors, rotation=rotation)
+
+
+def rotate(x: Tensor, degrees: float | Tensor) -> Tensor:
+    """Rotate square images about their centre, counter-clockwise; what comes in from outside is 0.
+
+    Quarter turns only move pixels, so they are exact and undo each other; what remains of an angle, at most 45 degrees
+    to either side, is interpolated bilinearly.
+
+    Args:
+        x: Images `[..., H, H]`, floating point.
+        degrees: One angle, or one for each image: a tensor that broadcasts over the leading axes of `x`.
+
+    Raises:
+        ShapeError: if images are not square.
+
+    >>> x = torch.rand(5, 28, 28)
+    >>> torch.equal(rotate(rotate(x, 90), -90), x)
+    True
+    >>> torch.equal(rotate(x, torch.tensor([0, 90, 180, 270, 360]))[1], rotate(x[1], 90))
+    True
+    """
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"rotate: images should be square, [..., H, H], got {list(x.shape)}; pad the shorter side")
+    if not isinstance(degrees, Tensor):
+        quarters = round(degrees / 90)
+        rest = degrees - 90 * quarters
+        turned = torch.rot90(x, quarters, dims=(-2, -1))
+        return _interpolate(turned, torch.full((), rest, dtype=x.dtype, device=x.device)) if rest else turned
+    degrees = degrees.to(x.device)
+    if degrees.ndim > x.ndim - 2:
+        raise ShapeError(f"rotate: {list(degrees.shape)} angles don't fit over images {list(x.shape)}; give one each")
+    quarters = (degrees / 90).round()
+    rest = (degrees - 90 * quarters).to(x.dtype)
+    turn = quarters.remainder(4)[..., None, None]
+    turned = x
+    for count in (1, 2, 3):
+        turned = torch.where(turn == count, torch.rot90(x, count, dims=(-2, -1)), turned)
+    # Interpolating by nothing would still round: images that only make quarter turns are left as they are.
+    return torch.where((rest == 0)[..., None, None], turned, _interpolate(turned, rest))
+
+
+def _interpolate(x: Tensor, degrees: Tensor) -> Tensor:
+    """Bilinear rotation by any angle."""
+    angle = (degrees * (math.pi / 180)).expand(x.shape[:-2]).reshape(-1)  # [n]
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # For each target pixel, where it comes from: x to the right, y downwards.
+    matrix = torch.stack([cosine, -sine, zero, sine, cosine, zero], -1).reshape(-1, 2, 3)  # [n, 2, 3]
+    images = x.reshape(-1, 1, *x.shape[-2:])  # [n, 1, H, H]
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False).reshape(x.shape)

@@ -1,0 +1,178 @@
+"""Whole batches of sets, drawn by index arithmetic.
+
+Items are sorted by group beforehand; then a batch costs one draw of patterns, one draw of random integers and one
+gather, on the device where the items live.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from coset.data.batch import SetBatch
+from coset.data.groups import Groups, Rows
+from coset.errors import ConfigurationError
+
+
+class SetSampler(IterableDataset[SetBatch]):
+    """Draws batches of sets; made by `FactorTable.sets` and `SetCollection.sets`.
+
+    Batch t of epoch e depends on nothing but (seed, e, t): drawing can be repeated, resumed anywhere, and shared among
+    any number of workers. Iterating again without changing `epoch` gives the same batches again. Give it to
+    `DataLoader(sampler, batch_size=None, num_workers=W)`, which keeps the order for every W.
+
+    Of R processes under `torch.distributed`, rank r draws the batches t·R + r, and an epoch is divided among them; set
+    `rank` and `world_size` to say so without a process group.
+
+    Args:
+        table: Where the items are.
+        groups: Which of its rows can be in one set.
+        contexts: Names of the K contexts; if there are none, batches don't say what is constant.
+        items: Items in a set, or the smallest and largest number of them, drawn independently and with replacement;
+            None for all that the group has, padded to the longest of the batch.
+        batch: Sets in a batch.
+        seed: Equal seeds draw equal sets.
+        batches: Batches in an epoch, by default as many as use each item once on average.
+
+    Raises:
+        ConfigurationError: if an option makes no sense.
+
+    >>> from coset.data.table import FactorTable
+    >>> table = FactorTable(torch.rand(60, 4), digit=torch.arange(60) % 3)
+    >>> sampler = table.sets(items=5, batch=4)
+    >>> len(sampler)
+    3
+    >>> first = sampler.draw(0)
+    >>> torch.equal(next(iter(sampler)).x, first.x)
+    True
+    >>> sampler.epoch = 1
+    >>> torch.equal(sampler.draw(0).x, first.x)
+    False
+    """
+
+    def __init__(
+        self,
+        table: Rows,
+        groups: Groups,
+        contexts: Sequence[str],
+        *,
+        items: int | Sequence[int] | None,
+        batch: int,
+        seed: int,
+        batches: int | None,
+    ):
+        for name, number in (("batch", batch), ("batches", batches)):
+            if number is not None and number < 1:
+                raise ConfigurationError(f"sets: {name} should be at least 1, got {number}")
+        self.table = table
+        self.groups = groups
+        self.contexts = tuple(contexts)
+        self.items = None if items is None else read_length(items)
+        self.batch = batch
+        if batches is None:
+            sets = len(groups.count) if self.items is None else len(table) / self.items[1]
+            batches = math.ceil(sets / batch)
+        self.batches = batches
+        self.seed = seed
+        self.rank: int | None = None
+        self.world_size: int | None = None
+        # Shared memory, so that workers which outlive an epoch learn of the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch to draw from; training sets it before each pass."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        """Batches in an epoch, for one process."""
+        return math.ceil(self.batches / self._place()[1])
+
+    def __iter__(self) -> Iterator[SetBatch]:
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        rank, world_size = self._place()
+        for step in range(first, len(self), stride):
+            yield self.draw(step * world_size + rank)
+
+    def draw(self, index: int) -> SetBatch:
+        """Draw the batch with this index among those of all processes in the current epoch."""
+        groups, device = self.groups, self.table.device
+        generator = torch.Generator(device).manual_seed(_stable_hash(self.seed, self.epoch, index))
+        least, most = self.items or (0, 0)
+        pattern = torch.multinomial(groups.weight, self.batch, replacement=True, generator=generator)  # [B]
+        # A remainder of 62 random bits is uniform to within count / 2^62. Uniform numbers would have to be float64,
+        # which some devices lack.
+        draws = torch.randint(1 << 62, (self.batch, 2 + most), generator=generator, device=device)  # [B, 2+N]
+        group = groups.first[pattern] + draws[:, 0] % groups.size[pattern]  # [B]
+        count = groups.count[group, None]  # [B, 1]
+        present = None
+        if self.items is None:  # whole sets, as long as the longest
+            place = torch.arange(int(count.max()), device=device)  # [N]
+            present, place = place < count, place.minimum(count - 1)  # [B, N]
+        else:
+            place = draws[:, 2:] % count  # [B, N]
+            if most > least:
+                length = least + draws[:, 1:2] % (most - least + 1)  # [B, 1]
+                present = torch.arange(most, device=device) < length  # [B, N]
+        rows = groups.order[groups.start[group, None] + place]  # [B, N]
+        x = self.table.x(rows)  # [B, N, ...]
+        factors = {name: codes[rows] for name, codes in self.table.factors.items()}
+        if present is not None:
+            x = x.masked_fill(~present.reshape(present.shape + (1,) * (x.ndim - 2)), 0.0)
+            factors = {name: torch.where(present, codes, _unknown(codes)) for name, codes in factors.items()}
+        constant = groups.constant[group].to(x.dtype) if self.contexts else None  # [B, K]
+        return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors)
+
+    def _place(self) -> tuple[int, int]:
+        """Rank of this process and number of processes."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        else:
+            rank, world_size = 0, 1
+        return (
+            rank if self.rank is None else self.rank,
+            world_size if self.world_size is None else self.world_size,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker started afresh has no process group: it is told the place of the process that it works for.
+        rank, world_size = self._place()
+        return self.__dict__ if world_size == 1 else {**self.__dict__, "rank": rank, "world_size": world_size}
+
+
+def read_length(items: int | Sequence[int]) -> tuple[int, int]:
+    """Turn a number of items, or the smallest and largest such number, into the latter.
+
+    Raises:
+        ConfigurationError: if they are no whole numbers of at least 1, in this order.
+
+    >>> read_length(10), read_length([2, 6])
+    ((10, 10), (2, 6))
+    """
+    length = tuple(items) if isinstance(items, Sequence) else (items, items)
+    whole = all(isinstance(number, Integral) for number in length)
+    if len(length) != 2 or not whole or not 1 <= length[0] <= length[1]:
+        raise ConfigurationError(
+            f"sets: items should be a number of at least 1, or the smallest and largest such number, got {items!r}"
+        )
+    return length[0], length[1]
+
+
+def _unknown(codes: Tensor) -> Tensor:
+    return codes.new_tensor(math.nan if codes.is_floating_point() else -1)
+
+
+def _stable_hash(*parts: int) -> int:
+    """A seed of 63 bits that is the same on every machine and in every process, as `hash` would not be."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -1,0 +1,291 @@
+"""A table of items with named factors, from which sets are drawn."""
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coset.data.factors import encode
+from coset.data.groups import Incomplete, group_rows
+from coset.data.memory_map import MappedRows, tensor_over
+from coset.data.patterns import Patterns, read_patterns
+from coset.data.sampler import SetSampler, read_length
+from coset.errors import DataError, nearest
+
+ITEM_TYPES = {
+    torch.bool,
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
+}
+BLOCK = 1 << 22  # elements read at a time where a table may be larger than memory
+
+
+class FactorTable:
+    """Items, and beside each the factors that describe it.
+
+    Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None` or NaN
+    is unknown. Items of type uint8 are intensities: they are stored as they are and come back from `x` as float32
+    between 0 and 1. A memory map is read row by row when needed, also after `split` or `where`.
+
+    Args:
+        items: `[n, ...]`, an array, a tensor or a memory map.
+        **factors: name → `[n]`, an array, a tensor or a list.
+
+    Attributes:
+        items: The items as stored.
+        factors: name → `[n]` tensor of codes: positions in `values`, −1 unknown, for a discrete factor; the numbers
+            themselves, NaN unknown, for a continuous one.
+        values: name → the distinct values of a discrete factor, in the order of their codes.
+
+    Raises:
+        DataError: if lengths differ, a factor is neither discrete nor continuous, or an item holds NaN or infinity (of
+            a memory map only `range` finds that, for it must read everything).
+
+    >>> table = FactorTable(torch.rand(4, 8, 8), digit=[3, 5, 3, None], angle=[0.0, 90.0, 90.0, 0.0])
+    >>> table
+    FactorTable(4 items of shape [8, 8]; digit: 2 values; angle: continuous)
+    >>> table.factors["digit"], table.values["digit"]
+    (tensor([ 0,  1,  0, -1]), [3, 5])
+    """
+
+    def __init__(self, items: Any, /, **factors: Any):
+        self.items: Tensor | MappedRows = _read_items(items)
+        self.factors: dict[str, Tensor] = {}
+        self.values: dict[str, list] = {}
+        for name, given in factors.items():
+            if not name or "+" in name:
+                raise DataError(f"FactorTable: a factor cannot be called {name!r}; '+' joins names in patterns")
+            codes, values = encode(name, given)
+            if len(codes) != len(self.items):
+                raise DataError(
+                    f"FactorTable: {len(self.items)} items, but {name!r} has {len(codes)} values; give one per item"
+                )
+            self.factors[name] = codes.to(self.device)
+            if values is not None:
+                self.values[name] = values
+        if isinstance(self.items, Tensor) and self.items.is_floating_point():
+            self.range()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        kinds = {name: f"{len(values)} values" for name, values in self.values.items()}
+        columns = "".join(f"; {name}: {kinds.get(name, 'continuous')}" for name in self.factors)
+        return f"FactorTable({len(self)} items of shape {list(self.item_shape)}{columns})"
+
+    @property
+    def item_shape(self) -> torch.Size:
+        """Shape of one item."""
+        return self.items.shape[1:]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the items live; a memory map counts as CPU."""
+        return self.items.device if isinstance(self.items, Tensor) else torch.device("cpu")
+
+    def __getitem__(self, rows: Any) -> "FactorTable":
+        """Keep the rows with these indices, or those where a boolean mask `[n]` is true."""
+        if isinstance(rows, slice):
+            rows = range(*rows.indices(len(self)))
+        index = torch.as_tensor(rows, device=self.device)
+        if index.dtype == torch.bool:
+            if index.shape != (len(self),):
+                raise DataError(f"FactorTable: a mask over {len(self)} items is needed, got {list(index.shape)}")
+            index = index.nonzero()  # [m, 1]
+        index = index.reshape(-1)  # [m]
+        if not len(index):
+            raise DataError("FactorTable: no row was chosen; a table needs at least one")
+        subset = copy.copy(self)
+        subset.items = self.items[index] if isinstance(self.items, Tensor) else self.items.select(index)
+        subset.factors = {name: codes[index] for name, codes in self.factors.items()}
+        return subset
+
+    def to(self, device: torch.device | str) -> "FactorTable":
+        """Move items and factors to a device, where sets are then drawn; a memory map is read for that."""
+        moved = copy.copy(self)
+        moved.items = (self.items if isinstance(self.items, Tensor) else self.items[:]).to(device)
+        moved.factors = {name: codes.to(device) for name, codes in self.factors.items()}
+        return moved
+
+    def x(self, rows: Any = slice(None)) -> Tensor:
+        """Items at these rows (any shape of indices from 0, or a slice) as floating-point numbers.
+
+        >>> FactorTable(torch.tensor([[0], [255]], dtype=torch.uint8)).x(torch.tensor([1, 0, 1])).flatten()
+        tensor([1., 0., 1.])
+        """
+        if isinstance(self.items, Tensor) and isinstance(rows, Tensor) and rows.dtype == torch.int64:
+            # Copies whole rows, where indexing would go through them number by number.
+            chosen = self.items.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.item_shape)
+        else:
+            chosen = self.items[rows]
+        if chosen.dtype == torch.uint8:
+            return chosen.to(torch.float32).div_(255)
+        return chosen if chosen.is_floating_point() else chosen.to(torch.get_default_dtype())
+
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest number in any item, on the scale of `x`; a memory map is read block by block.
+
+        Raises:
+            DataError: naming the first row that holds NaN or infinity.
+
+        >>> FactorTable(torch.tensor([[-1.0, 0.5], [0.25, 2.0]])).range()
+        (-1.0, 2.0)
+        """
+        rows, low, high = max(1, BLOCK // max(1, math.prod(self.item_shape))), math.inf, -math.inf
+        for start in range(0, len(self), rows):
+            block = self.items[start : start + rows]
+            least, greatest = (bound.item() for bound in block.aminmax())
+            if not (math.isfinite(least) and math.isfinite(greatest)):
+                bad = ~block.reshape(len(block), -1).isfinite().all(1)  # [rows]
+                raise DataError(
+                    f"FactorTable: item {start + int(bad.int().argmax())} holds NaN or infinity; leave such items out "
+                    "or fill in what is missing"
+                )
+            low, high = min(low, least), max(high, greatest)
+        scale = 255.0 if self.items.dtype == torch.uint8 else 1.0
+        return low / scale, high / scale
+
+    def column(self, name: str) -> list:
+        """One factor as it was given: a value per item, None where unknown.
+
+        >>> FactorTable(torch.zeros(3, 1), shape=["round", None, "flat"]).column("shape")
+        ['round', None, 'flat']
+        """
+        codes = self._codes(name)
+        if name in self.values:
+            values = [*self.values[name], None]  # code −1 is the last
+            return [values[code] for code in codes.tolist()]
+        return [None if math.isnan(number) else number for number in codes.tolist()]
+
+    def where(self, **values: Any) -> "FactorTable":
+        """The rows on which every named factor has the given value, for instance to condition on them.
+
+        Raises:
+            DataError: if a factor or value is unknown, or no row has all the values together.
+
+        >>> table = FactorTable(torch.arange(4.0), digit=[3, 5, 3, 5], colour=["red", "red", "blue", "blue"])
+        >>> table.where(digit=5, colour="blue").x()
+        tensor([3.])
+        """
+        keep = torch.ones(len(self), dtype=torch.bool, device=self.device)  # [n]
+        for name, value in values.items():
+            codes = self._codes(name)
+            if name in self.values:
+                if value not in self.values[name]:
+                    known = nearest(str(value), map(str, self.values[name]))
+                    raise DataError(f"FactorTable.where: {name!r} is never {value!r}; {known}")
+                value = self.values[name].index(value)
+            keep &= codes == value
+        if not keep.any():
+            cell = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            raise DataError(f"FactorTable.where: no item has {cell}; ask for a combination that exists")
+        return self[keep]
+
+    def split(
+        self, held_out: float, seed: int = 0, *, stratify: str | None = None
+    ) -> tuple["FactorTable", "FactorTable"]:
+        """Divide the rows at random into those kept and those held out.
+
+        Args:
+            held_out: Size of the second table, as a fraction below 1 or as a number of rows.
+            seed: Equal seeds divide equally.
+            stratify: A factor whose values shall be held out in equal proportion.
+
+        Raises:
+            DataError: if one of the two would be empty.
+
+        >>> kept, held_out = FactorTable(torch.rand(50, 2)).split(0.2)
+        >>> len(kept), len(held_out)
+        (40, 10)
+        """
+        size = round(held_out * len(self)) if held_out < 1 else int(held_out)
+        if not 0 < size < len(self):
+            raise DataError(
+                f"FactorTable.split: of {len(self)} items, holding out {held_out} leaves one part empty; give a "
+                f"fraction between 0 and 1, or a number of rows between 1 and {len(self) - 1}"
+            )
+        # On the CPU whatever the device, so that a split does not depend on where it was made.
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))  # [n]
+        if stratify is not None:
+            group = self._codes(stratify).cpu()[order].unique(return_inverse=True)[1]  # [n]
+            order = order[group.argsort(stable=True)]  # group after group, shuffled within each
+            count = group.bincount()
+            rank = torch.arange(len(self)) - (count.cumsum(0) - count).repeat_interleave(count)
+            # (rank + ½) / count runs evenly from 0 to 1 in every group: its smallest are the same share of each.
+            order = order[((rank + 0.5) / count.repeat_interleave(count)).argsort(stable=True)]
+        return self[order[size:].sort().values], self[order[:size].sort().values]
+
+    def sets(
+        self,
+        contexts: Iterable[str] | None = None,
+        patterns: Patterns = "exactly-one",
+        *,
+        items: int | Sequence[int] = 10,
+        batch: int = 32,
+        seed: int = 0,
+        batches: int | None = None,
+        incomplete: Incomplete = "error",
+    ) -> SetSampler:
+        """Draw sets that hold some contexts constant while the rest vary.
+
+        For each set a pattern is drawn, that is, which contexts are constant; then one joint value of those, each with
+        equal probability; then items that have it, independently and with replacement. Items on which a constant
+        context is unknown don't take part in that pattern.
+
+        Args:
+            contexts: Factors that sets may hold constant, by default all; none, `()`, makes sets of any items.
+            patterns: "exactly-one" constant context; "any" subset; a fixed number of them; or proportions, such as
+                `{"digit": 5, "background": 1, "digit+background": 1, "": 1}`.
+            items: Items in a set, or the smallest and largest number of them.
+            batch: Sets in a batch.
+            seed: Equal seeds draw equal sets.
+            batches: Batches in an epoch, by default as many as use each item once on average.
+            incomplete: What to do where the table has too few items for a joint value: "error", or "skip" to draw only
+                from the joint values of which there are at least two items.
+
+        Raises:
+            DataError: if the table cannot produce a pattern; says which combination is missing.
+            ConfigurationError: if an option makes no sense.
+
+        >>> table = FactorTable(torch.rand(60, 4), digit=torch.arange(60) % 3, even=torch.arange(60) % 2 == 0)
+        >>> batch = table.sets(["digit", "even"], {"digit": 1}, items=5, batch=4).draw(0)
+        >>> batch.x.shape, batch.constant[0]
+        (torch.Size([4, 5, 4]), tensor([1., 0.]))
+        """
+        contexts = self.factors if contexts is None else contexts
+        names = (contexts,) if isinstance(contexts, str) else tuple(contexts)
+        for name in names:
+            self._codes(name)
+        groups = group_rows(self, names, read_patterns(patterns, names), min(read_length(items)[1], 2), incomplete)
+        return SetSampler(self, groups, names, items=items, batch=batch, seed=seed, batches=batches)
+
+    def _codes(self, name: str) -> Tensor:
+        if name not in self.factors:
+            raise DataError(f"FactorTable: no factor is called {name!r}; {nearest(name, self.factors)}")
+        return self.factors[name]
+
+
+def _read_items(items: Any) -> Tensor | MappedRows:
+    try:
+        if isinstance(items, np.memmap):
+            read = MappedRows(items)
+        else:
+            read = items.detach() if isinstance(items, Tensor) else tensor_over(np.asarray(items))
+        usable = read.dtype in ITEM_TYPES
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"FactorTable: items don't make one array of numbers ({error}); for sets of differing length use "
+            "SetCollection"
+        ) from error
+    if not usable:
+        raise DataError(
+            f"FactorTable: items are of type {read.dtype}; give uint8 intensities, signed integers or floats"
+        )
+    if not len(read.shape) or not math.prod(read.shape):
+        raise DataError(f"FactorTable: items should be [n, ...] with n of at least 1, got {list(read.shape)}")
+    return read

@@ -1,0 +1,641 @@
+"""The context-aware learner: sets whose contexts are constant or vary, and what they have in common.
+
+Generative process (thesis 6.1-6.4), for each set D with a ∈ {0, 1}^K telling which contexts are constant:
+
+    a        ~ p(a)
+    c_k      ~ p(c_k | a)                   for k constant, once a set
+    c_k^(n)  ~ p(c_k | c_Ac, a)             for k varying, once an item
+    z^(n)    ~ p(z | c^(n))
+    x^(n)    ~ p(x | z^(n), c^(n))
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Independent, OneHotCategorical, kl_divergence
+
+from coset.distributions import StraightThroughBernoulli, StraightThroughOneHot, standard_normal
+from coset.errors import ConfigurationError, DataError, ShapeError, nearest
+from coset.models.base import Batch, Model, frozen, inference
+from coset.networks.heads import EvidenceHead, GaussianHead, Likelihood, posterior_from_evidence
+from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.mlp import Normalization
+from coset.networks.pooling import StatisticNetwork
+from coset.trace import Trace
+
+
+class SeparateContexts(nn.Module):
+    """The papers' contexts: 2K distributions, half for constant and half for varying contexts, all at once.
+
+    q(c_k | a, D)            a statistic network, mean over the set
+    q(c_k | c_Ac, a, x)      from an item's features, the constant contexts and a
+    p(c_k | a), p(c_k | c_Ac, a)   learned
+    """
+
+    def __init__(self, contexts: int, dim: int, features: int, hidden: int, norm: Normalization):
+        super().__init__()
+        self.contexts, self.dim = contexts, dim
+        known = contexts * dim + contexts  # the constant contexts, zero where varying, and a
+        self.pool = StatisticNetwork(features, features, features, extra=contexts, norm=norm)
+        self.constant = GaussianHead(features, hidden, dim, contexts, norm)
+        self.varying = GaussianHead(features + known, hidden, dim, contexts, norm)
+        self.constant_prior = GaussianHead(contexts, hidden, dim, contexts, norm)
+        self.varying_prior = GaussianHead(known, hidden, dim, contexts, norm)
+
+    def read(self, features: Tensor) -> Tensor:
+        """What the posteriors need of each item: its features as they are."""
+        return features
+
+    def constant_posterior(self, read: Tensor, mask: Tensor | None, a: Tensor) -> Independent:
+        """q(c_k | a, D) for every k: `[B, K]`, event `[C]`."""
+        return self.constant(self.pool(read, mask, a))
+
+    def varying_posterior(self, read: Tensor, constant: Tensor, a: Tensor) -> Independent:
+        """q(c_k | c_Ac, a, x) for every k: `[B, N, K]`, event `[C]`."""
+        known = _spread(self._known(constant, a), read.shape[-2])
+        return self.varying(_join(read, known))
+
+    def constant_prior_given(self, a: Tensor) -> Independent:
+        """p(c_k | a) for every k: `[B, K]`, event `[C]`."""
+        return self.constant_prior(a)
+
+    def varying_prior_given(self, constant: Tensor, a: Tensor, items: int) -> Independent:
+        """p(c_k | c_Ac, a) for every k: `[B, N, K]`, event `[C]`; the same for each of the set's items."""
+        prior = self.varying_prior(self._known(constant, a))  # [B, K], event [C]
+        shape = torch.Size([*prior.batch_shape[:-1], items, prior.batch_shape[-1]])
+        base = prior.base_dist
+        spread = (part.unsqueeze(-3).expand(*shape, self.dim) for part in (base.loc, base.scale))  # [B, N, K, C]
+        return Independent(type(base)(*spread, validate_args=False), 1)
+
+    def _known(self, constant: Tensor, a: Tensor) -> Tensor:
+        return _join((a.unsqueeze(-1) * constant).flatten(-2), a)  # [B, K·C + K]
+
+
+class TiedContexts(nn.Module):
+    """Contexts whose constant and varying codes live in one space, because one network reads both.
+
+    Every item contributes Gaussian evidence about each of its contexts (`coset.networks.EvidenceHead`). A varying
+    context has the posterior of its item's evidence alone; a constant one that of the summed evidence of its set,
+    a product of experts (compare Bouchacourt et al. 2017). Both priors are N(0, I). Whatever the posteriors are, the
+    bound of thesis 6.5 holds; what the papers' two separate families lack is any reason why the code of a constant
+    digit should mean to the decoder what the code of a varying digit does, and so for pairs never seen together.
+    """
+
+    def __init__(self, contexts: int, dim: int, features: int, hidden: int, norm: Normalization):
+        super().__init__()
+        self.contexts, self.dim = contexts, dim
+        self.evidence = EvidenceHead(features, hidden, dim, contexts, norm)
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What the posteriors need of each item: its evidence, pull and precision `[B, N, K, C]`."""
+        return self.evidence(features)
+
+    def constant_posterior(self, read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Independent:
+        """q(c_k | D) for every k: `[B, K]`, event `[C]`."""
+        return posterior_from_evidence(*_total(read, mask))
+
+    def varying_posterior(self, read: tuple[Tensor, Tensor], constant: Tensor, a: Tensor) -> Independent:
+        """q(c_k | x) for every k: `[B, N, K]`, event `[C]`."""
+        return posterior_from_evidence(*read)
+
+    def constant_prior_given(self, a: Tensor) -> Independent:
+        """N(0, I) for every k: `[B, K]`, event `[C]`."""
+        return standard_normal(a.new_zeros(*a.shape, self.dim))
+
+    def varying_prior_given(self, constant: Tensor, a: Tensor, items: int) -> Independent:
+        """N(0, I) for every k and item: `[B, N, K]`, event `[C]`."""
+        return standard_normal(a.new_zeros(*a.shape[:-1], items, self.contexts, self.dim))
+
+    def membership(self, read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Tensor:
+        """How badly each item's evidence tells which set it was drawn from: nats per set `[B]`, never negative.
+
+        With contexts c_k ~ N(0, I) and conjugate evidence, the odds that item x shares its c_k with the items of a set
+        D rather than having one of its own are known in closed form,
+
+            s(x, D) = log ∫ p(c | x) p(c | D) / p(c) dc = log Z(η + η_D, τ + τ_D) − log Z(η, τ) − log Z(η_D, τ_D),
+            log Z(η, τ) = η² / (2 (1 + τ)) − log(1 + τ) / 2,   summed over dimensions,
+
+        and softmax over the sets that hold k constant gives the posterior probability that x was drawn from each (an
+        item is left out of its own set's evidence). The result is −log of that of the true set, summed over items and
+        constant contexts. As a cross-entropy it is not negative, so subtracting it, with any weight, from a lower bound
+        on log p(D | a) leaves a lower bound. It moves into c_k what a set's items agree on and other sets' do not.
+        """
+        pull, precision = read  # [B, N, K, C]
+        present = torch.ones_like(pull[..., 0, 0]) if mask is None else mask  # [B, N]
+        set_pull, set_precision = _total(read, present)  # [B, K, C]
+        alone = _log_normalizer(pull, precision).sum(-1)  # [B, N, K]
+        others = _log_normalizer(set_pull, set_precision).sum(-1)  # [B, K]
+        together = _log_normalizer(
+            pull.unsqueeze(-2) + set_pull.transpose(0, 1), precision.unsqueeze(-2) + set_precision.transpose(0, 1)
+        ).sum(-1)  # [B, N, K, B]; the sum over C is over all pairs of an item and a set, hence the cost of this method
+        score = together - alone.unsqueeze(-1) - others.T
+        own_pull, own_precision = set_pull.unsqueeze(1), set_precision.unsqueeze(1)  # [B, 1, K, C]
+        rest = _log_normalizer(own_pull - pull, own_precision - precision).sum(-1)  # [B, N, K]
+        own = others.unsqueeze(1) - alone - rest  # [B, N, K]: the item beside the rest of its own set
+        itself = torch.eye(len(a), dtype=torch.bool, device=a.device)[:, None, None, :]
+        score = torch.where(itself, own.unsqueeze(-1), score)
+        score = score.masked_fill(a.T <= 0, -torch.inf)  # sets in which k varies are no candidates
+        loss = -torch.diagonal(score.log_softmax(-1), dim1=0, dim2=-1).permute(2, 0, 1)  # [B, N, K]
+        counts = present.unsqueeze(-1) * a.unsqueeze(1)  # [B, N, K]
+        return torch.where(counts > 0, loss * counts, 0.0).sum((1, 2))
+
+
+def _total(read: tuple[Tensor, Tensor], mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sum evidence over the present items: `[B, N, K, C] → [B, K, C]`."""
+    if mask is None:
+        return read[0].sum(-3), read[1].sum(-3)
+    weight = mask[..., None, None]
+    return tuple(torch.where(weight > 0, part * weight, 0.0).sum(-3) for part in read)  # type: ignore[return-value]
+
+
+def _log_normalizer(pull: Tensor, precision: Tensor) -> Tensor:
+    """Log ∫ N(c; 0, 1) exp(η c − τ c² / 2) dc, elementwise."""
+    return 0.5 * (pull.square() / (1 + precision) - precision.log1p())
+
+
+def _spread(value: Tensor, items: int) -> Tensor:
+    """Repeat a set's vector for each of its items: `[..., F] → [..., N, F]`."""
+    return value.unsqueeze(-2).expand(*value.shape[:-1], items, value.shape[-1])
+
+
+def _join(*parts: Tensor) -> Tensor:
+    """Concatenate along the last axis, broadcasting the others (features have no axis of particles)."""
+    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
+
+
+class ContextAwareLearner(Model):
+    """Learns the contexts that sets hold constant, reads them from new sets, and recombines them.
+
+    Args:
+        item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`, sides from 8 up for convolutions.
+        contexts: names of the K ≥ 1 contexts.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        pooling: `mean` is the papers' model; `product` ties constant and varying contexts and pools by product of
+            experts, which recombines far better.
+        context_dim: C, dimensions of each context.
+        z_dim: Z, dimensions of what no context explains.
+        features: size of an item's features, and units of the statistic network and the decoder's dense layers.
+        hidden: units of the networks of the distributions over contexts and z.
+        architecture: `convolutional` or `dense`; chosen by the items' shape where None.
+        channels: channels of the convolutional groups.
+        norm: `batch` (the papers'), `layer` or `none`.
+        recombined: items composed for each set in the penalty `recombination`, as a share of the set's items.
+        infer_a: how q(a | D) is learned where `a` is not given: `any` (K independent bits), `exactly-one` (one choice
+            over K), or None if every set comes with its `a`.
+
+    >>> model = ContextAwareLearner((4,), ["digit", "rotation"], context_dim=3, z_dim=2, features=8, hidden=8)
+    >>> model.sample(n=5, constant=["digit"]).shape
+    torch.Size([5, 4])
+    >>> model.compose(digit=torch.rand(3, 4), rotation=torch.rand(7, 4), n=6).shape
+    torch.Size([6, 4])
+    """
+
+    relaxation_temperature: Tensor
+
+    def __init__(
+        self,
+        item_shape: Sequence[int],
+        contexts: Sequence[str],
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        pooling: Literal["product", "mean"] = "product",
+        context_dim: int = 64,
+        z_dim: int = 16,
+        features: int = 256,
+        hidden: int = 128,
+        architecture: Architecture | None = None,
+        channels: Sequence[int] = (16, 32, 64),
+        norm: Normalization = "batch",
+        recombined: float = 0.5,
+        infer_a: Literal["any", "exactly-one"] | None = None,
+    ):
+        super().__init__()
+        if not contexts or len(set(contexts)) != len(contexts) or isinstance(contexts, str):
+            raise ConfigurationError(f"contexts: expected one or more distinct names, got {contexts!r}")
+        if pooling not in ("product", "mean"):
+            raise ConfigurationError(f"unknown pooling {pooling!r}: product or mean")
+        if infer_a not in (None, "any", "exactly-one"):
+            raise ConfigurationError(f"unknown infer_a {infer_a!r}: None, 'any' or 'exactly-one'")
+        for name, size in dict(context_dim=context_dim, z_dim=z_dim, features=features, hidden=hidden).items():
+            if size < 1:
+                raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
+        self.item_shape = tuple(item_shape)
+        self.contexts = list(contexts)
+        self.recombined, self.infer_a = recombined, infer_a
+        count = len(self.contexts)
+        architecture = architecture or default_architecture(self.item_shape)
+        joined = count * context_dim
+        tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.coding = tie(count, context_dim, features, hidden, norm)
+        self.z_posterior = GaussianHead(features + joined, hidden, z_dim, norm=norm)
+        self.z_prior = GaussianHead(joined, hidden, z_dim, norm=norm)
+        self.decoder = ItemDecoder(joined + z_dim, self.item_shape, features, architecture, channels, norm)
+        self.likelihood = Likelihood(likelihood, self.item_shape)
+        if infer_a is not None:
+            # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
+            self.a_posterior = StatisticNetwork(features, features, count, norm=norm, dispersion=True)
+            self.register_buffer("relaxation_temperature", torch.tensor(1.0))
+
+    @classmethod
+    def for_data(cls, data: Any, contexts: Sequence[str] | None = None, **options: Any) -> "ContextAwareLearner":
+        """Build a model that fits a `FactorTable`, a `SetCollection` or a list of sets.
+
+        Args:
+            data: where the shape and range of the items are read from.
+            contexts: names of the factors that sets may hold constant; all of the table's, where None.
+            options: any argument of the constructor.
+        """
+        if isinstance(data, Sequence):
+            first = torch.as_tensor(data[0])
+            shape = tuple(first.shape[1:])
+            bounds = [torch.as_tensor(part).aminmax() for part in data]
+            low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
+            low, high = (low / 255, high / 255) if first.dtype == torch.uint8 else (low, high)
+            names = contexts or ["context"]
+        else:
+            shape, (low, high) = tuple(data.item_shape), data.range()
+            names = contexts or list(getattr(data, "contexts", None) or data.factors)
+        if not isinstance(data, Sequence) and hasattr(data, "factors"):
+            for name in names:
+                if name not in data.factors:
+                    raise DataError(f"contexts: no factor {name!r} in the table; {nearest(name, data.factors)}")
+        options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
+        model = cls(shape, list(names), **options)
+        model.check_range(low, high)
+        return model
+
+    # The two programs.
+
+    def infer(self, q: Trace, batch: Batch) -> None:
+        """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3."""
+        features = self.encoder(batch.x)  # [B, N, F]
+        read = self.coding.read(features)
+        a = q.sample("a", self._a_posterior(features, batch), axes="B")
+        constant = q.sample("context.constant", self.coding.constant_posterior(read, batch.mask, a), axes="BK", mask=a)
+        varying = q.sample(
+            "context.varying",
+            self.coding.varying_posterior(read, constant, a),
+            axes="BNK",
+            mask=_varying_mask(a, features.shape[-2]),
+        )
+        context = self._select(a, constant, varying)
+        q.sample("z", self.z_posterior(_join(features, context)), axes="BN")
+
+    def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
+        """p(a) Π p(c_k | a) Π p(c_k^(n) | c_Ac, a) Π p(z^(n) | c^(n)) p(x^(n) | z^(n), c^(n)); thesis 6.1-6.4."""
+        sets, items = shape
+        a = p.sample("a", self._a_prior(sets), axes="B")
+        constant = p.sample("context.constant", self.coding.constant_prior_given(a), axes="BK", mask=a)
+        varying = p.sample(
+            "context.varying",
+            self.coding.varying_prior_given(constant, a, items),
+            axes="BNK",
+            mask=_varying_mask(a, items),
+        )
+        context = self._select(a, constant, varying)
+        z = p.sample("z", self.z_prior(context), axes="BN")
+        return p.sample("x", self.likelihood(self.decoder(_join(context, z))), axes="BN")
+
+    def _select(self, a: Tensor, constant: Tensor, varying: Tensor) -> Tensor:
+        """Each item's contexts: the set's where constant, its own where varying: `[B, N, K·C]` (thesis 6.3.1)."""
+        chosen = a[..., None, :, None]  # [B, 1, K, 1]
+        return (chosen * constant.unsqueeze(-3) + (1 - chosen) * varying).flatten(-2)
+
+    def _a_posterior(self, features: Tensor, batch: Batch) -> Independent | OneHotCategorical:
+        if self.infer_a is None:
+            if batch.constant is None:
+                raise DataError(
+                    "these sets come without their constant contexts `a`, and the model has no q(a | D); "
+                    "give `constant`, or build the model with infer_a='any' or 'exactly-one'"
+                )
+            return self._a_prior(len(features))
+        logits = self.a_posterior(features, batch.mask)
+        if self.infer_a == "any":
+            return Independent(StraightThroughBernoulli(self.relaxation_temperature, logits=logits), 1)
+        return StraightThroughOneHot(self.relaxation_temperature, logits=logits)
+
+    def _a_prior(self, sets: int) -> Independent | OneHotCategorical:
+        logits = next(self.parameters()).new_zeros(sets, len(self.contexts))
+        if self.infer_a == "exactly-one":
+            return OneHotCategorical(logits=logits, validate_args=False)
+        return Independent(Bernoulli(logits=logits, validate_args=False), 1)
+
+    # What training adds to the bound.
+
+    def suggested_weights(self) -> dict[str, dict[str, float]]:
+        """Weights for `pooling: product`; the papers' model takes the papers' schedules.
+
+        z and varying contexts cost the same, or information moves to whichever is cheaper. Recombination waits until
+        there is something to recombine.
+        """
+        if not isinstance(self.coding, TiedContexts):
+            return {}
+        return {
+            "first": {"z": 6.0, "context.varying": 6.0, "membership": 5.0, "recombination": 0.0},
+            "last": {"z": 2.0, "context.varying": 2.0, "membership": 5.0, "recombination": 1.0},
+        }
+
+    def anneal(self, fraction: float) -> None:
+        """Lower the temperature of a relaxed `a` from 1 to 0.5 over training (thesis 6.4.3)."""
+        if self.infer_a is not None:
+            self.relaxation_temperature.fill_(1.0 - 0.5 * fraction)
+
+    def penalties(self, q: Trace, p: Trace) -> dict[str, Tensor]:
+        """Two terms that make tied contexts compose, both never negative, in nats per set `[B]`.
+
+        `membership`: see `TiedContexts.membership`. `recombination`: contexts of *different* sets are put together,
+        z is drawn from p(z | c), and the decoded items are read by the encoder held fixed; the penalty is
+
+            Σ_k KL( q(c_k | D_k) ‖ q(c_k | x̂) ),   x̂ = E p(x | z, c),  c_k ~ q(c_k | D_k),  z ~ p(z | c)
+
+        with D_k a random set of the batch that holds k constant. Its gradient reaches the decoder and p(z | c) alone.
+        For any weights λ, μ ≥ 0, ELBO − λ membership − μ recombination ≤ ELBO ≤ log p(D | a).
+        """
+        if not isinstance(self.coding, TiedContexts):
+            return {}
+        constant = q["context.constant"].distribution
+        varying = q["context.varying"]
+        assert isinstance(constant, Independent)
+        a = q["a"].value.detach()
+        read = _evidence_of(varying.distribution)
+        mask = None if q.mask is None else q.mask
+        return {
+            "membership": self.coding.membership(read, mask, a),
+            "recombination": self._recombination(constant, a, varying.value.shape[-3]),
+        }
+
+    def _recombination(self, constant: Independent, a: Tensor, items: int) -> Tensor:
+        sets, contexts = a.shape
+        count = max(1, round(self.recombined * items))
+        exists = (a.sum(0) > 0).to(a.dtype)  # [K]; a context that no set of the batch holds constant has no donor
+        weights = torch.where(exists[:, None] > 0, a.T, 1.0)  # [K, B]
+        donors = torch.multinomial(weights, sets * count, replacement=True).T  # [B·M, K]
+        which = torch.arange(contexts, device=a.device)
+        base = constant.base_dist
+        location, scale = (part.detach()[donors, which] for part in (base.loc, base.scale))  # [B·M, K, C]
+        donated = Independent(type(base)(location, scale, validate_args=False), 1)
+        context = donated.sample().flatten(-2)  # [B·M, K·C]
+        z = self.z_prior(context).rsample()
+        composed = self.likelihood(self.decoder(_join(context, z))).mean  # [B·M, ...]
+        with frozen(self.encoder, self.coding):
+            reread = posterior_from_evidence(*self.coding.read(self.encoder(composed)))
+        divergence = (kl_divergence(donated, reread) * exists).sum(-1)  # [B·M]
+        return divergence.view(sets, count).mean(-1) * items
+
+    # What users do with a trained model.
+
+    @inference
+    def embed(self, items: Any, sample: bool = False) -> Tensor:
+        """Codes of single items: the K contexts, then z.
+
+        Args:
+            items: `[n, *item_shape]`.
+            sample: draw from the posteriors rather than take their means.
+
+        Returns:
+            `[n, K·C + Z]`. Each item is read as a set of its own in which every context varies.
+        """
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
+        q = self._posterior(x, x.new_zeros(len(x), len(self.contexts)), None, sample)
+        return torch.cat([q["context.varying"].value.flatten(1), q["z"].value.flatten(1)], -1)
+
+    @inference
+    def embed_sets(self, x: Any, mask: Tensor | None = None, sample: bool = False) -> Tensor:
+        """Codes of sets, one a context, as if that context were what the set holds constant.
+
+        Args:
+            x: `[B, N, *item_shape]`, or one set `[N, *item_shape]`; or a list of sets of differing lengths.
+            mask: which items are present, `[B, N]`.
+            sample: draw from q(c_k | D) rather than take its mean.
+
+        Returns:
+            `[B, K, C]`, or `[B, C]` with a single context; without `B` for one set.
+        """
+        x, mask, single = self._read_sets(x, mask)
+        codes = self._set_codes(x, mask, sample)
+        codes = codes[:, 0] if len(self.contexts) == 1 else codes
+        return codes[0] if single else codes
+
+    @inference
+    def infer_constant(self, x: Any, mask: Tensor | None = None) -> Tensor:
+        """Probability that each context is constant, q(a_k = 1 | D): `[B, K]`; needs `infer_a`."""
+        if self.infer_a is None:
+            raise ConfigurationError("this model was built without q(a | D); use infer_a='any' or 'exactly-one'")
+        x, mask, single = self._read_sets(x, mask)
+        logits = self.a_posterior(self.encoder(x), mask)
+        probability = logits.sigmoid() if self.infer_a == "any" else logits.softmax(-1)
+        return probability[0] if single else probability
+
+    @inference
+    def reconstruct(self, x: Any, constant: Any = None, mask: Tensor | None = None, sample: bool = False) -> Tensor:
+        """Items as the model sees them: decoded from their own codes, in the shape of `x`.
+
+        Args:
+            x: sets `[B, N, *item_shape]`, or one set.
+            constant: names of the contexts that each set holds constant, or `a` itself `[B, K]`; none where None.
+            mask: which items are present.
+            sample: draw the codes rather than take their means.
+        """
+        x, mask, single = self._read_sets(x, mask)
+        q = self._posterior(x, self._read_constant([] if constant is None else constant, len(x)), mask, sample)
+        p = Trace(replay=q)
+        self.generate(p, (x.shape[0], x.shape[1]))
+        out = _mean_items(p)
+        return out[0] if single else out
+
+    @inference
+    def sample(
+        self,
+        n: int = 8,
+        constant: Any = None,
+        sets: int | None = None,
+        temperature: float = 1.0,
+        draw: bool = False,
+    ) -> Tensor:
+        """New sets from the model, for any `a`, also one that no training set had.
+
+        Args:
+            n: items in each set.
+            constant: names of the constant contexts, or `a` `[sets, K]`; drawn from p(a) where None.
+            sets: how many; None for one set without that axis.
+            temperature: scales the spread of p(z | c).
+            draw: return draws from p(x | z, c) rather than its mean.
+
+        Returns:
+            `[sets, n, *item_shape]`, or `[n, *item_shape]`.
+        """
+        count = 1 if sets is None else sets
+        known = {} if constant is None else {"a": self._read_constant(constant, count)}
+        out = self._generate(known, {}, (count, n), temperature, draw)
+        return out[0] if sets is None else out
+
+    @inference
+    def condition(self, x: Any, constant: Any = None, n: int = 8, mask: Tensor | None = None, **options: Any) -> Tensor:
+        """New items that share with a set what it holds constant (thesis figure 6.4).
+
+        Args:
+            x: sets `[B, N, *item_shape]`, or one set `[N, *item_shape]`.
+            constant: names of the contexts to keep, or `a` `[B, K]`; all of them where None.
+            n: items to generate for each set.
+            mask: which items are present, `[B, N]`.
+            options: `temperature` and `draw`, as in `sample`.
+
+        Returns:
+            `[B, n, *item_shape]`, or `[n, *item_shape]` for one set.
+        """
+        x, mask, single = self._read_sets(x, mask)
+        a = self._read_constant(self.contexts if constant is None else constant, len(x))
+        out = self._generate({"a": a}, {"context.constant": self._set_codes(x, mask)}, (len(x), n), **options)
+        return out[0] if single else out
+
+    @inference
+    def compose(
+        self, *, n: int = 8, temperature: float = 1.0, draw: bool = False, codes: bool = False, **contexts: Any
+    ) -> Tensor:
+        """New items with each context taken from a set of its own (thesis figure 6.7, paper figure 3).
+
+        Args:
+            n: items to generate for each combination.
+            temperature: scales the spread of p(z | c): 1 is the model, less gives sharper and less diverse items.
+            draw: return draws from p(x | z, c) rather than its mean.
+            codes: the given contexts are codes `[B, C]` from `embed_sets`, not items.
+            contexts: context name → one set `[N, *item_shape]` or `B` sets `[B, N, *item_shape]` holding it constant.
+                Contexts that are not given vary freely.
+
+        Returns:
+            `[B, n, *item_shape]`, or `[n, *item_shape]` if every context is one set.
+        """
+        if not contexts:
+            raise ConfigurationError(f"compose needs at least one context; {nearest('', self.contexts)}")
+        for name in contexts:
+            if name not in self.contexts:
+                raise ConfigurationError(f"compose: no context {name!r} in this model; {nearest(name, self.contexts)}")
+        given: dict[str, Tensor] = {}
+        single = True
+        for name, items in contexts.items():
+            if codes:
+                code, one = torch.atleast_2d(items), items.ndim == 1
+            else:
+                x, mask, one = self._read_sets(items, None, what=name)
+                code = self._set_codes(x, mask)[:, self.contexts.index(name)]  # [B, C]
+            given[name], single = code, single and one
+        sets = max(len(code) for code in given.values())
+        if wrong := {name: len(code) for name, code in given.items() if len(code) not in (1, sets)}:
+            raise ShapeError(f"compose: contexts come with different numbers of sets: {wrong} beside {sets}")
+        example = next(iter(given.values()))
+        constant = torch.stack(
+            [
+                given[name].expand(sets, -1) if name in given else example.new_zeros(sets, example.shape[-1])
+                for name in self.contexts
+            ],
+            dim=1,
+        )  # [B, K, C]
+        a = self._read_constant(list(contexts), sets)
+        out = self._generate({"a": a}, {"context.constant": constant}, (sets, n), temperature, draw)
+        return out[0] if single else out
+
+    # How they do it.
+
+    def _posterior(self, x: Tensor, a: Tensor, mask: Tensor | None, sample: bool) -> Trace:
+        q = Trace(observed={"a": a}, mask=mask, temperature=1.0 if sample else 0.0)
+        self.infer(q, _Sets(x, a, mask))
+        return q
+
+    def _set_codes(self, x: Tensor, mask: Tensor | None, sample: bool = False) -> Tensor:
+        """Codes `[B, K, C]`: the k-th as if a set held k constant and nothing else, which every model has seen."""
+        read = self.coding.read(self.encoder(x))
+        codes = []
+        for index, only in enumerate(torch.eye(len(self.contexts), dtype=x.dtype, device=x.device)):
+            posterior = self.coding.constant_posterior(read, mask, only.expand(len(x), -1))
+            codes.append((posterior.sample() if sample else posterior.mean)[:, index])
+        return torch.stack(codes, dim=1)
+
+    def _generate(
+        self,
+        observed: Mapping[str, Tensor],
+        replay: Mapping[str, Tensor],
+        shape: tuple[int, int],
+        temperature: float = 1.0,
+        draw: bool = False,
+    ) -> Tensor:
+        if shape[0] < 1 or shape[1] < 1:
+            raise ConfigurationError(f"expected at least one set and one item to generate, got {shape}")
+        if temperature < 0:
+            raise ConfigurationError(f"temperature: expected 0 or more, got {temperature}")
+        p = Trace(observed=observed, replay=replay, temperature={"z": temperature})
+        self.generate(p, shape)
+        p.check_visited()
+        return p["x"].value if draw else _mean_items(p)
+
+    def _read_sets(self, x: Any, mask: Tensor | None, what: str = "x") -> tuple[Tensor, Tensor | None, bool]:
+        """Sets as `[B, N, ...]`, their mask, and whether it was a single set without `B`."""
+        event = len(self.item_shape)
+        if isinstance(x, (list, tuple)) and x and all(hasattr(part, "shape") for part in x) and x[0].ndim == event + 1:
+            parts = [self.read_items(part, what) for part in x]
+            longest = max(len(part) for part in parts)
+            padding = [F.pad(part, (0, 0) * event + (0, longest - len(part))) for part in parts]
+            present = torch.zeros(len(parts), longest, device=self.device, dtype=parts[0].dtype)
+            for row, part in enumerate(parts):
+                present[row, : len(part)] = 1.0
+            x, mask = torch.stack(padding), present
+        x = self.read_items(x, what)
+        if x.ndim not in (event + 1, event + 2) or 0 in x.shape[: x.ndim - event]:
+            raise ShapeError(
+                f"{what}: expected sets [B, N, {', '.join(map(str, self.item_shape))}] or one set without B, with at "
+                f"least one item each, got {list(x.shape)}"
+            )
+        single = x.ndim == event + 1
+        if mask is not None:
+            mask = torch.as_tensor(mask, dtype=x.dtype, device=x.device)
+            mask = mask.unsqueeze(0) if single and mask.ndim == 1 else mask
+        x = x.unsqueeze(0) if single else x
+        if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
+            raise ShapeError(f"mask: expected {list(x.shape[:2])}, one entry an item, got {list(mask.shape)}")
+        return x, mask, single
+
+    def _read_constant(self, constant: Any, sets: int) -> Tensor:
+        """Read context names, or rows of 0 and 1, as `a` `[B, K]`."""
+        if isinstance(constant, str):
+            constant = [constant]
+        like = next(self.parameters())
+        if isinstance(constant, (list, tuple)) and all(isinstance(name, str) for name in constant):
+            for name in constant:
+                if name not in self.contexts:
+                    raise ConfigurationError(f"constant: no context {name!r}; {nearest(name, self.contexts)}")
+            row = [float(name in constant) for name in self.contexts]
+            return torch.tensor(row, dtype=like.dtype, device=like.device).expand(sets, -1)
+        a = torch.as_tensor(constant, dtype=like.dtype, device=like.device)
+        if a.shape[-1:] != (len(self.contexts),) or a.ndim > 2 or (a.ndim == 2 and len(a) not in (1, sets)):
+            raise ShapeError(f"constant: expected names or [{sets}, {len(self.contexts)}], got shape {list(a.shape)}")
+        if not bool(((a == 0) | (a == 1)).all()):
+            raise DataError(
+                f"constant: expected 0 (varying) or 1 (constant) for each context, got {a.unique().tolist()}"
+            )
+        return a.expand(sets, -1)
+
+
+class _Sets:
+    """A batch as `infer` reads it."""
+
+    def __init__(self, x: Tensor, constant: Tensor, mask: Tensor | None):
+        self.x, self.constant, self.mask = x, constant, mask
+
+
+def _varying_mask(a: Tensor, items: int) -> Tensor:
+    return _spread(1 - a, items)  # [B, N, K]
+
+
+def _evidence_of(posterior: Any) -> tuple[Tensor, Tensor]:
+    """The evidence behind a posterior under a standard normal prior: pull and precision."""
+    total = posterior.base_dist.scale.pow(-2)
+    return posterior.base_dist.loc * total, total - 1
+
+
+def _mean_items(p: Trace) -> Tensor:
+    distribution = p["x"].distribution
+    assert distribution is not None
+    return distribution.mean

@@ -1,0 +1,104 @@
+"""The two ends of every model: items to features, and latent vectors to the parameters of a likelihood."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from coset.errors import ConfigurationError
+from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from coset.networks.mlp import MLP, Normalization, ResidualMLP, normalization
+from coset.shapes import flatten_items
+
+Architecture = Literal["convolutional", "dense"]
+
+
+def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Read `(H, W)` or `(C, H, W)` as channels, height, width."""
+    match item_shape:
+        case (height, width):
+            return 1, height, width
+        case (1 | 3 as colours, height, width):
+            return colours, height, width
+        case _:
+            raise ConfigurationError(
+                f"convolutions take images [H, W] or [1 or 3, H, W], got items of shape {list(item_shape)}; "
+                "use architecture='dense' for other items"
+            )
+
+
+def default_architecture(item_shape: Sequence[int]) -> Architecture:
+    """Convolutions for images, dense layers for vectors."""
+    return "dense" if len(item_shape) == 1 else "convolutional"
+
+
+def _size(item_shape: Sequence[int]) -> int:
+    size = 1
+    for side in item_shape:
+        size *= side
+    return size
+
+
+class ItemEncoder(nn.Module):
+    """Features of each item, in one pass over all items of all sets.
+
+    Args:
+        item_shape: `(D,)`, `(H, W)` or `(C, H, W)`.
+        features: size of the feature vector.
+        architecture: `convolutional` for images, `dense` for anything.
+        channels: channels of the convolutional groups.
+        norm: `batch`, `layer` or `none`.
+    """
+
+    def __init__(
+        self,
+        item_shape: Sequence[int],
+        features: int,
+        architecture: Architecture,
+        channels: Sequence[int] = (16, 32, 64),
+        norm: Normalization = "batch",
+    ):
+        super().__init__()
+        self.item_shape = tuple(item_shape)
+        if architecture == "convolutional":
+            self.input_shape: tuple[int, ...] = _as_image(self.item_shape)
+            self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
+        elif architecture == "dense":
+            self.input_shape = (_size(item_shape),)
+            self.network = ResidualMLP(self.input_shape[0], features, norm=norm)
+        else:
+            raise ConfigurationError(f"unknown architecture {architecture!r}: convolutional or dense")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map items `[..., *item_shape]` to features `[..., features]`."""
+        flat, lead = flatten_items(x, event_dims=len(self.item_shape))
+        out = self.network(flat.view(-1, *self.input_shape))
+        return out.view(*lead, -1)
+
+
+class ItemDecoder(nn.Module):
+    """Parameters of an item's likelihood from a latent vector; takes the same architectures as `ItemEncoder`."""
+
+    def __init__(
+        self,
+        inputs: int,
+        item_shape: Sequence[int],
+        hidden: int,
+        architecture: Architecture,
+        channels: Sequence[int] = (16, 32, 64),
+        norm: Normalization = "batch",
+    ):
+        super().__init__()
+        self.item_shape = tuple(item_shape)
+        if architecture == "convolutional":
+            body = nn.Sequential(MLP(inputs, hidden, hidden, norm), normalization(norm, hidden), nn.ReLU())
+            out: nn.Module = ConvolutionalDecoder(hidden, _as_image(self.item_shape), channels, norm)
+        else:
+            body = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm))
+            out = nn.Linear(hidden, _size(item_shape))
+        self.network = nn.Sequential(*body, out)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Map `[..., inputs]` to `[..., *item_shape]`."""
+        flat, lead = flatten_items(latent, event_dims=1)
+        return self.network(flat).view(*lead, *self.item_shape)

@@ -1,0 +1,88 @@
+"""The evidence lower bound, term by term."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coset.errors import ConfigurationError, TraceError, nearest
+from coset.trace import Trace, kl
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A lower bound on the log evidence of each set, kept in its terms.
+
+        value = Σ_gains term − Σ_others term
+
+    Attributes:
+        terms: site name → `[B]` (or `[S, B]`), in nats. A likelihood's term is the expected log-probability (R_D); a
+            latent's its divergence (L_D, C_vD, C_cD, A_D of thesis 6.6-6.10); a penalty's its size. In the
+            bound the former count for it, the latter two against.
+        gains: names of the terms that count for the bound.
+    """
+
+    terms: dict[str, Tensor]
+    gains: frozenset[str]
+
+    @property
+    def value(self) -> Tensor:
+        """The bound of each set, in nats: `[B]`, or `[S, B]`."""
+        return self.weighted({})
+
+    def weighted(self, weights: Mapping[str, float]) -> Tensor:
+        """The sum with a weight per site, 1 where none is given; no longer a bound unless penalties only gain weight.
+
+        Raises:
+            ConfigurationError: a weight for a site that the model does not have.
+        """
+        for name in weights:
+            if name not in self.terms:
+                raise ConfigurationError(f"weight for a site {name!r} that is not there; {nearest(name, self.terms)}")
+        signed = [
+            (1.0 if name in self.gains else -1.0) * weights.get(name, 1.0) * term for name, term in self.terms.items()
+        ]
+        return torch.stack(torch.broadcast_tensors(*signed)).sum(0)
+
+
+def elbo(q: Trace, p: Trace) -> Bound:
+    """The evidence lower bound from an inference trace `q` and the generative trace `p` that replays it.
+
+        L = E_q[ Σ_observed log p(x | ·) ] − Σ_latent KL( q(site | ·) ‖ p(site | ·) )  ≤  log p(observed)
+
+    (Kingma & Welling 2013; for the context-aware learner thesis 6.5-6.10 term by term.) A latent that is observed in
+    `q`, such as a known `a`, is conditioned on: its divergence is zero and the bound is one on `log p(D | a)`, as both
+    papers have it. A factor of `p` with log-weight `w` enters as a penalty `−w`: the bound remains one if `w ≤ 0`.
+
+    Raises:
+        TraceError: a site was misspelt, is latent in one program only, or was not replayed.
+    """
+    q.check_visited()
+    p.check_visited()
+    terms: dict[str, Tensor] = {}
+    gains = set()
+    for site in p:
+        if site.distribution is None:
+            terms[site.name] = -site.log_prob
+        elif site.provenance == "observed":
+            terms[site.name] = site.log_prob
+            gains.add(site.name)
+        elif site.name not in q:
+            raise TraceError(
+                f"the generative program drew {site.name!r} afresh: it is neither observed nor a site of the inference "
+                f"program; {nearest(site.name, [other.name for other in q])}"
+            )
+        elif site.provenance != "replayed":
+            raise TraceError(f"site {site.name!r} was drawn twice: run the generative program with replay=q")
+        elif q[site.name].provenance == "observed":
+            terms[site.name] = torch.zeros_like(site.log_prob)
+        else:
+            terms[site.name] = kl(q[site.name], site)
+    for site in q:
+        if site.name not in terms:
+            raise TraceError(
+                f"the inference program has a site {site.name!r} that the generative one lacks; "
+                f"{nearest(site.name, terms)}"
+            )
+    return Bound(terms, frozenset(gains))

@@ -1,0 +1,78 @@
+"""Runs: a recipe trained into a folder, and read back from it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coset.data import FactorTable
+from coset.errors import CheckpointError, ConfigurationError
+from coset.models.base import load
+from coset.recipes import Recipe, load_recipe
+from coset.training import Record, fit
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained recipe in a folder: `recipe.yaml`, `model/`, `record.json`, `checkpoints/` and `logs/`."""
+
+    folder: Path
+    recipe: Recipe
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained model, on the best device there is."""
+        import torch
+
+        return load(self.folder / "model").to("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def splits(self) -> dict[str, FactorTable]:
+        """The data of the recipe: `train`, `validation` and `test`."""
+        return self.recipe.data().load_splits()
+
+
+def open_run(folder: str | Path) -> Run:
+    """Read a run back.
+
+    Raises:
+        CheckpointError: the folder holds no finished run.
+    """
+    folder = Path(folder)
+    if not (folder / "recipe.yaml").is_file() or not (folder / "model" / "config.json").is_file():
+        state = "an unfinished run; finish it with `coset train … --resume`" if folder.is_dir() else "no folder"
+        raise CheckpointError(f"{folder}: expected a finished run of `coset train`, found {state}")
+    return Run(folder, load_recipe(folder / "recipe.yaml"))
+
+
+def train_run(
+    recipe: str | Path, folder: str | Path, overrides: Sequence[str] = (), resume: bool = False, **trainer: Any
+) -> tuple[Run, Record]:
+    """Train a recipe into a folder, or take up the training in it where it stopped.
+
+    Raises:
+        ConfigurationError: an unknown recipe or option; a folder that holds a run, without `resume`; or a run of
+            other settings, with it.
+    """
+    plan, folder = load_recipe(recipe, overrides), Path(folder)
+    kept = folder / "recipe.yaml"
+    if kept.is_file():
+        if not resume:
+            raise ConfigurationError(f"{folder} already holds a run; choose another folder, or add --resume")
+        if yaml.safe_load(kept.read_text()) != yaml.safe_load(plan.as_yaml()):
+            raise ConfigurationError(f"{kept} differs from the recipe asked for; a run resumes with its own settings")
+    run = Run(folder, plan)
+    splits = run.splits
+    model = plan.model(splits["train"])
+    if not kept.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".partial")
+        partial.write_text(plan.as_yaml())
+        os.replace(partial, kept)
+    options = plan.fit_options() | trainer
+    record = fit(model, splits["train"], validation=splits["validation"], output=folder, resume=resume, **options)
+    return run, record

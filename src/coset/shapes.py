@@ -1,0 +1,75 @@
+"""The axes that every tensor of coset is described with, and the sums that honour a mask.
+
+| letter | axis                                                        |
+|--------|-------------------------------------------------------------|
+| `S`    | particles: independent draws of all latent variables        |
+| `B`    | sets in a batch                                             |
+| `N`    | items in a set; absent ones are padding, marked by a mask   |
+| `K`    | contexts: the named factors a set may hold constant         |
+
+Axes always stand in this order and are followed by the event axes of one value: a feature vector, an image. An
+ordinary mini-batch of items is `B` sets of one item.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from coset.errors import ShapeError
+
+LETTERS = {"S": "particles", "B": "sets", "N": "items", "K": "contexts"}
+
+
+def describe(axes: str, shape: tuple[int, ...] | torch.Size) -> str:
+    """Write a shape with its letters.
+
+    >>> describe("BN", (32, 10))
+    '[B=32, N=10]'
+    """
+    return "[" + ", ".join(f"{letter}={size}" for letter, size in zip(axes, shape, strict=False)) + "]"
+
+
+def align(value: Tensor, axes: str, onto: str) -> Tensor:
+    """Insert axes of length one, so that `value` with `axes` broadcasts over a tensor with the axes `onto`.
+
+    >>> align(torch.ones(32, 10), "BN", "SBNK").shape
+    torch.Size([1, 32, 10, 1])
+    """
+    if not set(axes) <= set(onto):
+        raise ShapeError(f"axes {axes!r} cannot be aligned onto {onto!r}: {sorted(set(axes) - set(onto))} missing")
+    sizes = dict(zip(axes, value.shape, strict=True))
+    return value.reshape([sizes.get(letter, 1) for letter in onto])
+
+
+def sum_to(value: Tensor, axes: str, keep: str) -> Tensor:
+    """Sum `value` with `axes` over every axis that is not in `keep`.
+
+    >>> sum_to(torch.ones(2, 5, 3), "BNK", keep="SB")
+    tensor([15., 15.])
+    """
+    dims = [position for position, letter in enumerate(axes) if letter not in keep]
+    return value.sum(dims) if dims else value
+
+
+def masked_mean(value: Tensor, mask: Tensor | None, dim: int) -> Tensor:
+    """Mean along `dim` over the present entries only; `mask` has the axes of `value` up to and including `dim`.
+
+    >>> masked_mean(torch.tensor([[[2.0], [4.0], [99.0]]]), torch.tensor([[1.0, 1.0, 0.0]]), dim=1)
+    tensor([[3.]])
+    """
+    if mask is None:
+        return value.mean(dim)
+    weight = mask.reshape(mask.shape + (1,) * (value.ndim - mask.ndim)).to(value.dtype)
+    # `where` rather than a product alone: padding may hold anything, and 0 · NaN is NaN.
+    return torch.where(weight > 0, value * weight, 0.0).sum(dim) / weight.sum(dim).clamp_min(1.0)
+
+
+def flatten_items(value: Tensor, event_dims: int) -> tuple[Tensor, tuple[int, ...]]:
+    """Merge all leading axes into one, keeping the last `event_dims`; also return the leading shape.
+
+    >>> flatten_items(torch.ones(4, 5, 28, 28), event_dims=2)[0].shape
+    torch.Size([20, 28, 28])
+    """
+    lead = tuple(value.shape[: value.ndim - event_dims])
+    return value.reshape(math.prod(lead), *value.shape[value.ndim - event_dims :]), lead  # [S·B·N, ...]

@@ -1,0 +1,325 @@
+"""Training: one Lightning module for every model, and `fit`."""
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from coset.data import FactorTable, SetBatch, SetCollection, SetSampler, as_table_or_sets
+from coset.errors import CheckpointError, ConfigurationError, NonFiniteError
+from coset.models.base import FORMAT, Model
+from coset.objectives.elbo import Bound, elbo
+from coset.objectives.schedules import Fixed, Progress, Schedule, Warmup
+
+CHECK_EVERY = 50
+"""Steps between looks for terms that are not finite: a look makes the host wait for the device."""
+
+
+@dataclass
+class Record:
+    """What `fit` returns.
+
+    Attributes:
+        history: one row an epoch: `epoch`, `step`, `bound` (nats per set), every term by its site's name, and
+            `validation` where there is one.
+        seconds: wall time, including that of the runs which this one resumed.
+        output: folder of the run, or None.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    output: Path | None = None
+
+
+def set_terms(model: Model, batch: SetBatch) -> tuple[Bound, Bound]:
+    """The bound on a batch, and the same with the penalties that training subtracts from it."""
+    q, p = model.trace(batch)
+    bound = elbo(q, p)
+    return bound, Bound(bound.terms | model.penalties(q, p), bound.gains)
+
+
+class SetTraining(lightning.LightningModule):
+    """Maximises a weighted bound of a model, averaged over sets.
+
+    Args:
+        model: what to train.
+        schedule: progress → site name → weight.
+        total_steps: of all epochs; what the schedules' fraction and the learning rate refer to.
+        learning_rate: of Adam; its peak for `one-cycle`.
+        learning_rate_schedule: `constant`, or `one-cycle`: up over a tenth of training, then down to nothing.
+        seed: each epoch's randomness is a function of this and the epoch, so that resuming repeats it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        schedule: Schedule,
+        total_steps: int,
+        learning_rate: float = 2e-3,
+        learning_rate_schedule: Literal["constant", "one-cycle"] = "one-cycle",
+        seed: int = 0,
+    ):
+        super().__init__()
+        if learning_rate_schedule not in ("constant", "one-cycle"):
+            raise ConfigurationError(
+                f"unknown learning rate schedule {learning_rate_schedule!r}: constant or one-cycle"
+            )
+        self.model, self.schedule, self.total_steps, self.seed = model, schedule, total_steps, seed
+        self.learning_rate, self.learning_rate_schedule = learning_rate, learning_rate_schedule
+        self.record = Record()
+        self._started = time.monotonic()
+        self._recent: list[tuple[int, dict[str, Tensor]]] = []  # terms since the last look
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._validation: list[Tensor] = []
+
+    def configure_optimizers(self) -> Any:
+        """Adam, as in both papers."""
+        optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
+        if self.learning_rate_schedule == "constant":
+            return optimizer
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.total_steps + 1, pct_start=0.1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Start the clock."""
+        self._started = time.monotonic() - self.record.seconds
+
+    def on_train_epoch_start(self) -> None:
+        """Make the epoch's batches and noise a function of the seed, the epoch and the rank."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, DataLoader) and isinstance(loader.dataset, SetSampler):
+            loader.dataset.epoch = self.current_epoch
+        torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) & 0x7FFFFFFF)
+        self.model.anneal(min(1.0, self.global_step / self.total_steps))
+
+    def training_step(self, batch: SetBatch, index: int) -> Tensor:
+        """Minus the weighted bound, averaged over sets."""
+        bound, penalised = set_terms(self.model, batch)
+        progress = Progress(self.current_epoch, self.global_step / self.total_steps)
+        loss = -penalised.weighted(self.schedule(progress)).mean()
+        terms = {name: term.detach().mean() for name, term in penalised.terms.items()}
+        terms["bound"] = bound.value.detach().mean()
+        self._recent.append((self.global_step, terms))
+        self._count += 1
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + term
+        self.log_dict({f"train/{name}": term for name, term in terms.items()}, prog_bar=True, batch_size=len(batch))
+        if len(self._recent) >= CHECK_EVERY:
+            self.check_finite()
+        return loss
+
+    def validation_step(self, batch: SetBatch, index: int) -> None:
+        """The bound on held-out sets."""
+        bound = elbo(*self.model.trace(batch)).value.mean()
+        self._validation.append(bound)
+        self.log("validation/bound", bound, prog_bar=True, on_epoch=True, batch_size=len(batch), sync_dist=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Look for terms that are not finite, before anything is saved, and record the epoch's means."""
+        self.check_finite()
+        row: dict[str, float] = {"epoch": self.current_epoch, "step": self.global_step}
+        row |= {name: float(total) / max(1, self._count) for name, total in self._sums.items()}
+        if self._validation:
+            row["validation"] = float(torch.stack(self._validation).mean())
+        self.record.history.append(row)
+        self.record.seconds = time.monotonic() - self._started
+        self._sums, self._count, self._validation = {}, 0, []
+
+    def on_sanity_check_end(self) -> None:
+        """Forget what the sanity check saw."""
+        self._validation = []
+
+    def check_finite(self) -> None:
+        """Raise a `NonFiniteError` with the site, the step and the last good checkpoint."""
+        recent, self._recent = self._recent, []
+        if not recent or bool(torch.stack([term for _, terms in recent for term in terms.values()]).isfinite().all()):
+            return
+        for step, terms in recent:
+            for name, term in terms.items():
+                if not bool(term.isfinite()):
+                    saved = getattr(self.trainer.checkpoint_callback, "last_model_path", "") or "none yet"
+                    raise NonFiniteError(
+                        f"the term of site {name!r} is {float(term)} at step {step}; last good checkpoint: {saved}; "
+                        "lower the learning rate, clip gradients (gradient_clip_val), or look at the data's range"
+                    )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the record and the format beside the weights."""
+        self.check_finite()
+        checkpoint["coset"] = {
+            "format": FORMAT,
+            "history": self.record.history,
+            "seconds": time.monotonic() - self._started,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the record up again."""
+        self.record.history = list(checkpoint["coset"]["history"])
+        self.record.seconds = checkpoint["coset"]["seconds"]
+
+
+def fit(
+    model: Model,
+    data: Any,
+    *,
+    validation: Any = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    output: str | Path | None = None,
+    resume: bool = False,
+    sets: Mapping[str, Any] | None = None,
+    schedule: Schedule | None = None,
+    learning_rate: float = 2e-3,
+    learning_rate_schedule: Literal["constant", "one-cycle"] = "one-cycle",
+    patience: int | None = None,
+    compile: bool = False,
+    workers: int = 0,
+    **trainer: Any,
+) -> Record:
+    """Train a model in place.
+
+    Args:
+        model: any model of coset.
+        data: a `FactorTable`, a `SetCollection`, or a list of sets.
+        validation: the same, held out; its bound is logged, decides which checkpoint is best and when to stop early.
+        epochs: passes; 20 where neither these nor `steps` are given.
+        steps: batches in all.
+        seed: of the sets that are drawn and of all sampling during training.
+        output: folder for checkpoints, logs (CSV and TensorBoard) and the final model; nothing is written where None.
+        resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
+        sets: options of `FactorTable.sets` or `SetCollection.sets`: `patterns`, `items`, `batch`, `batches`, ...
+        schedule: weights of the terms; the model's suggestion where None.
+        learning_rate: of Adam.
+        learning_rate_schedule: `constant` or `one-cycle`.
+        patience: stop after so many epochs without a better bound; never where None.
+        compile: compile the networks with `torch.compile`.
+        workers: processes that draw batches; 0 draws in this one, which is fastest when items lie in memory.
+        trainer: options of `lightning.Trainer`: `precision`, `strategy`, `devices`, `gradient_clip_val`, ...
+
+    Raises:
+        DataError, ConfigurationError: before anything expensive, if data, model and options do not fit together.
+        NonFiniteError: a term became NaN or infinite.
+    """
+    sampler = _sampler(model, data, seed, sets)
+    if (epochs is not None and epochs < 1) or (steps is not None and steps < 1):
+        raise ConfigurationError(f"epochs and steps: expected 1 or more, got epochs={epochs}, steps={steps}")
+    if steps is not None:
+        if "batches" not in (sets or {}):
+            sampler.batches = min(sampler.batches, steps)
+        epochs = math.ceil(steps / len(sampler)) if epochs is None else epochs
+    epochs = epochs or 20
+    total = min(steps or epochs * len(sampler), epochs * len(sampler))
+    folder = None if output is None else _open_run(Path(output), resume)
+    if schedule is None:
+        suggested = model.suggested_weights()
+        schedule = Warmup(suggested["first"], suggested["last"]) if suggested else Fixed()
+    module = SetTraining(model, schedule, total, learning_rate, learning_rate_schedule, seed)
+    monitor = "train/bound" if validation is None else "validation/bound"
+    callbacks: list[Callback] = list(trainer.pop("callbacks", []))
+    if folder is not None:
+        best = ModelCheckpoint(
+            folder / "checkpoints", "best", monitor=monitor, mode="max", save_last=True, enable_version_counter=False
+        )
+        callbacks.append(best)
+    if patience is not None:
+        callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
+    options: dict[str, Any] = {
+        "max_epochs": epochs,
+        "max_steps": total,
+        "callbacks": callbacks,
+        "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
+        "enable_checkpointing": folder is not None,
+        "enable_model_summary": False,
+        "log_every_n_steps": CHECK_EVERY,
+        "num_sanity_val_steps": 0,
+    }
+    if compile:
+        for network in model.children():
+            network.compile()
+    held_out_loader = None
+    if validation is not None:
+        held_out = _sampler(model, validation, seed + 1, {**(sets or {}), "batches": None})
+        held_out.batches = min(held_out.batches, 20)
+        held_out_loader = _loader(held_out, workers)
+    last = None if folder is None or not resume else folder / "checkpoints" / "last.ckpt"
+    if last is not None and last.is_file():
+        _check_checkpoint(last)
+    else:
+        last = None
+    model.train()
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # Batches are drawn by index arithmetic in a fraction of a millisecond: worker processes would only cost.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        engine = lightning.Trainer(**(options | trainer))
+        engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
+    model.eval()
+    module.record.output = folder
+    if folder is not None and engine.is_global_zero:
+        model.save_pretrained(folder / "model")
+        text = json.dumps(
+            {"seconds": module.record.seconds, "steps": total, "history": module.record.history}, indent=1
+        )
+        partial = folder / "record.json.partial"
+        partial.write_text(text)
+        partial.replace(folder / "record.json")
+    return module.record
+
+
+def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | None) -> SetSampler:
+    contexts = getattr(model, "contexts", ())
+    data = as_table_or_sets(data, contexts or None)
+    if tuple(data.item_shape) != model.item_shape:
+        raise ConfigurationError(
+            f"the model takes items of shape {list(model.item_shape)}, the data has {list(data.item_shape)}"
+        )
+    model.check_range(*data.range(), what="data")
+    if isinstance(data, SetCollection):
+        return data.sets(seed=seed, **(options or {}))
+    assert isinstance(data, FactorTable)
+    return data.sets(contexts, seed=seed, **(options or {}))
+
+
+def _loader(sampler: SetSampler, workers: int) -> DataLoader:
+    return DataLoader(sampler, batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+
+
+def _open_run(folder: Path, resume: bool) -> Path:
+    """Refuse a folder that holds a run, unless it is to be resumed."""
+    holds = (folder / "checkpoints").exists() or (folder / "record.json").exists()
+    if holds and not resume:
+        raise ConfigurationError(
+            f"{folder} already holds a run; choose another output folder, remove this one, or resume it (resume=True, "
+            "--resume)"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Raise a `CheckpointError` if a checkpoint is unreadable or of another format."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("coset", {}).get("format")
+    except Exception as reason:
+        raise CheckpointError(f"{path}: cannot be read ({reason}); remove it to start again") from reason
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path}: written in format {found!r}, this version of coset reads format {FORMAT}; "
+            "resume with the version that wrote it, or start again in another folder"
+        )

@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """Every test starts from the same seeds, on at most two threads, whatever ran before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # scikit-learn draws from it where no random_state is given
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Float64 by default within one test: identities are checked to rounding error, not to a tolerance."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
