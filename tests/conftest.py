@@ -20,3 +20,15 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def hasty_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classifiers that have hardly been trained, where only the way to the figures is tested."""
+    import coset.reproduce
+    from coset.metrics import train_classifier
+
+    def train(table, factor, **options):
+        return train_classifier(table, factor, steps=3)
+
+    monkeypatch.setattr(coset.reproduce, "load_or_train_classifier", train)

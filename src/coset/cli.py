@@ -217,7 +217,7 @@ def reproduce(
     print(outcome.report)
 
 
-def data(action: str, name: str | None = None) -> None:
+def data_sets(action: str, name: str | None = None) -> None:
     """Say where each data set comes from and where it is looked for (list), or download one (fetch NAME).
 
     Args:
@@ -245,12 +245,14 @@ def data(action: str, name: str | None = None) -> None:
 
 COMMANDS = {
     command.__name__: command
-    for command in (demo, train, recipes, sample, condition, compose, evaluate, plot, reproduce, data)
-}
+    for command in (demo, train, recipes, sample, condition, compose, evaluate, plot, reproduce)
+} | {"data": data_sets}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; errors that users can mend are printed without a traceback, and exit with 2."""
+    from importlib.metadata import version
+
     from jsonargparse import ArgumentParser
 
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -260,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         prog="coset",
         description="Learn what a collection of data sets has in common, and recombine it.",
-        version="0",
+        version=version("coset"),
         allow_abbrev=False,
     )
     commands = parser.add_subcommands(dest="command", required=True)
@@ -271,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             one.add_function_arguments(command, None, as_group=False, as_positional=True, skip={"overrides"})
         commands.add_subcommand(name, one, help=summary)
     parsed = parser.parse_args(_spell_out(words))
-    options = {key: value for key, value in vars(parsed[parsed.command]).items() if key != "config"}
+    options = parsed[parsed.command].as_dict()
     if parsed.command == "train":
         options["overrides"] = overrides
     try:
@@ -303,6 +305,8 @@ def _spell_out(words: Sequence[str]) -> list[str]:
     if words[:1] in (["condition"], ["compose"]) and given:
         rest = [word for word in words if word not in given]
         words = [*rest[:2], json.dumps(given), *rest[2:]]
+    if words[:2] == ["data", "fetch"] and words[2:3] and not words[2].startswith("-"):
+        words = [*words[:2], "--name", *words[2:]]
     return [f"{word}=true" if word in ("--json", "--resume") else short.get(word, word) for word in words]
 
 

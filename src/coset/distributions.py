@@ -62,7 +62,9 @@ def product_of_experts(experts: Independent, mask: Tensor | None, dim: int) -> I
 
 def centre(distribution: Distribution) -> Tensor:
     """The single most representative value: the mean of a continuous distribution, the mode of a discrete one."""
-    return distribution.mode if getattr(distribution.support, "is_discrete", False) else distribution.mean
+    if not getattr(distribution.support, "is_discrete", False):
+        return distribution.mean
+    return distribution.mode.nan_to_num(0.0)  # torch calls the mode of a fair coin NaN
 
 
 class StraightThroughBernoulli(Bernoulli):
@@ -86,7 +88,7 @@ class StraightThroughBernoulli(Bernoulli):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
         """Draw hard bits with soft gradients."""
         soft = self.relaxed.rsample(sample_shape)
-        return (soft > 0.5).to(soft.dtype) + soft - soft.detach()
+        return (soft > 0.5).to(soft.dtype) + (soft - soft.detach())  # in this order the sum is exact
 
 
 class StraightThroughOneHot(OneHotCategorical):
@@ -107,7 +109,7 @@ class StraightThroughOneHot(OneHotCategorical):
         """Draw a hard one-hot vector with soft gradients."""
         soft = self.relaxed.rsample(sample_shape)
         hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
-        return hard + soft - soft.detach()
+        return hard + (soft - soft.detach())
 
 
 @register_kl(StraightThroughBernoulli, Bernoulli)

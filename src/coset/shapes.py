@@ -73,3 +73,13 @@ def flatten_items(value: Tensor, event_dims: int) -> tuple[Tensor, tuple[int, ..
     """
     lead = tuple(value.shape[: value.ndim - event_dims])
     return value.reshape(math.prod(lead), *value.shape[value.ndim - event_dims :]), lead  # [S·B·N, ...]
+
+
+def join(*parts: Tensor) -> Tensor:
+    """Concatenate along the last axis, broadcasting the others: features have no axis of particles, samples do.
+
+    >>> join(torch.ones(4, 3), torch.ones(2, 4, 5)).shape
+    torch.Size([2, 4, 8])
+    """
+    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)

@@ -68,12 +68,20 @@ class Site:
     @cached_property
     def log_prob(self) -> Tensor:
         """Log-probability of the value, or the log-weight of a factor, per set: `[B]`, or `[S, B]`."""
-        return self.per_set(self.value if self.distribution is None else self.distribution.log_prob(self.value))
+        if self.distribution is None:
+            return self.per_set(self.value)
+        value = self.value
+        if self.mask is not None and self.provenance == "observed":
+            # Padding may hold anything, and NaN would come back as the gradient of what it was scored by.
+            absent = (self.mask == 0).reshape(self.mask.shape + (1,) * len(self.distribution.event_shape))
+            value = torch.where(absent, value.nan_to_num(0.0, 0.0, 0.0), value)
+        return self.per_set(self.distribution.log_prob(value))
 
 
 def _masked(value: Tensor, mask: Tensor) -> Tensor:
-    # A masked entry may hold anything, infinities included, and 0 · ∞ is NaN; hence `where` beside the product.
-    return torch.where(mask > 0, value * mask, 0.0)
+    # A masked entry may hold anything, infinities included, and 0 · ∞ is NaN; hence `where` before the product. What is
+    # finite is multiplied even by 0, for a relaxed mask learns from what it leaves out.
+    return torch.where((mask == 0) & ~value.isfinite(), 0.0, value) * mask
 
 
 class Trace:
@@ -175,7 +183,7 @@ class Trace:
     def table(self) -> str:
         """The sites so far, one a line, with axes, shapes and provenance."""
         rows = [
-            f"  {site.name:<20} {describe(site.axes, site.value.shape):<26} "
+            f"  {site.name:<20} {describe(site.axes, tuple(self._sizes[axis] for axis in site.axes)):<26} "
             f"value {list(site.value.shape)!s:<22} {site.provenance}"
             for site in self
         ]
@@ -247,7 +255,10 @@ def kl(q: Site, p: Site) -> Tensor:
         divergence = kl_divergence(q.distribution, p.distribution)
     except NotImplementedError:
         divergence = q.distribution.log_prob(q.value) - p.distribution.log_prob(p.value)
-    axes = max(q.axes, p.axes, key=len)[-divergence.ndim :] if divergence.ndim else ""
-    mask = None if q.mask is None else (align(q.mask, q.axes, axes) if len(q.axes) <= len(axes) else q.mask)
-    divergence = divergence if mask is None else _masked(divergence, mask)
+    axes = max(q.axes, p.axes, key=len)
+    if divergence.ndim < len(axes):
+        divergence = divergence.unsqueeze(0)  # the same for all particles: [1, B, ...]
+    if q.mask is not None:
+        mask = q.mask if q.mask.ndim == len(axes) else q.mask.unsqueeze(0)
+        divergence = _masked(divergence, mask)
     return sum_to(divergence, axes, keep="SB")

@@ -1,10 +1,12 @@
 """Training: one Lightning module for every model, and `fit`."""
 
+import contextlib
 import json
+import logging
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -89,9 +92,9 @@ class SetTraining(lightning.LightningModule):
         optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
         if self.learning_rate_schedule == "constant":
             return optimizer
-        cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.total_steps + 1, pct_start=0.1
-        )
+        total = self.total_steps + 1
+        rise = max(0.1, 2 / total)  # a rise of no step at all divides by zero
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=total, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def on_fit_start(self) -> None:
@@ -167,7 +170,8 @@ class SetTraining(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the record up again."""
+        """Take the record up again, at the beginning of the next epoch."""
+        _begin_next_epoch(checkpoint["loops"]["fit_loop"])
         self.record.history = list(checkpoint["coset"]["history"])
         self.record.seconds = checkpoint["coset"]["seconds"]
 
@@ -219,8 +223,7 @@ def fit(
     if (epochs is not None and epochs < 1) or (steps is not None and steps < 1):
         raise ConfigurationError(f"epochs and steps: expected 1 or more, got epochs={epochs}, steps={steps}")
     if steps is not None:
-        if "batches" not in (sets or {}):
-            sampler.batches = min(sampler.batches, steps)
+        sampler.batches = min(sampler.batches, steps)  # an epoch ends, and is validated, before training does
         epochs = math.ceil(steps / len(sampler)) if epochs is None else epochs
     epochs = epochs or 20
     total = min(steps or epochs * len(sampler), epochs * len(sampler))
@@ -245,7 +248,7 @@ def fit(
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
         "enable_checkpointing": folder is not None,
         "enable_model_summary": False,
-        "log_every_n_steps": CHECK_EVERY,
+        "log_every_n_steps": min(CHECK_EVERY, len(sampler)),
         "num_sanity_val_steps": 0,
     }
     if compile:
@@ -258,15 +261,11 @@ def fit(
         held_out_loader = _loader(held_out, workers)
     last = None if folder is None or not resume else folder / "checkpoints" / "last.ckpt"
     if last is not None and last.is_file():
-        _check_checkpoint(last)
+        sampler.epoch = _completed_epochs(last)  # workers draw ahead of the start of the epoch
     else:
         last = None
     model.train()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # Batches are drawn by index arithmetic in a fraction of a millisecond: worker processes would only cost.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    with torch.random.fork_rng(devices=[]), _quiet_lightning():
         engine = lightning.Trainer(**(options | trainer))
         engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
     model.eval()
@@ -297,7 +296,33 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
 
 
 def _loader(sampler: SetSampler, workers: int) -> DataLoader:
-    return DataLoader(sampler, batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+    # An iterator draws a number when it is made, which is not always when an epoch starts: not from our noise.
+    private = torch.Generator()
+    return DataLoader(sampler, batch_size=None, num_workers=workers, persistent_workers=workers > 0, generator=private)
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave out what Lightning says that does not hold here, or that no user of coset can act on."""
+    messages = (
+        ".*does not have many workers.*",  # batches are drawn in a fraction of a millisecond; workers would only cost
+        ".*`IterableDataset` has `__len__` defined.*",  # the sampler divides itself among workers
+        ".*treespec, LeafSpec.*",
+        ".*is smaller than the logging interval.*",
+        "Checkpoint directory .* exists and is not empty.*",
+        "Experiment logs directory .* exists and is not empty.*",
+        ".*no `val_dataloader`.*",
+    )
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # which devices there are, and what else one might install
+    try:
+        with warnings.catch_warnings():
+            for message in messages:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _open_run(folder: Path, resume: bool) -> Path:
@@ -309,13 +334,46 @@ def _open_run(folder: Path, resume: bool) -> Path:
             "--resume)"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_curves(folder / "logs")
     return folder
 
 
-def _check_checkpoint(path: Path) -> None:
-    """Raise a `CheckpointError` if a checkpoint is unreadable or of another format."""
+@rank_zero_only
+def _keep_curves(logs: Path) -> None:
+    """Lightning begins `metrics.csv` afresh; what the interrupted run wrote stays beside it, numbered."""
+    if (logs / "metrics.csv").is_file():
+        (logs / "metrics.csv").rename(logs / f"metrics-{len(list(logs.glob('metrics*.csv')))}.csv")
+
+
+def _begin_next_epoch(loop: dict[str, Any]) -> None:
+    """Count the epoch of a checkpoint as completed, and nothing of the next one as done.
+
+    Checkpoints are taken at the end of an epoch, a moment before Lightning counts it. From the counts as they are, it
+    would draw one more batch, or end the epoch once more.
+    """
+
+    def forget(progress: dict[str, Any]) -> None:
+        for name, part in progress.items():
+            if name == "current":
+                part.update(dict.fromkeys(part, 0))
+            elif name == "is_last_batch":
+                progress[name] = False
+            elif isinstance(part, dict):
+                forget(part)
+
+    for name, progress in loop.items():
+        if name == "epoch_progress":
+            for counts in progress.values():
+                counts["completed"] = counts["processed"]
+        elif isinstance(progress, dict):
+            forget(progress)
+
+
+def _completed_epochs(path: Path) -> int:
+    """Epochs that lie behind a checkpoint; a `CheckpointError` if it is unreadable or of another format."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("coset", {}).get("format")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found = checkpoint.get("coset", {}).get("format")
     except Exception as reason:
         raise CheckpointError(f"{path}: cannot be read ({reason}); remove it to start again") from reason
     if found != FORMAT:
@@ -323,3 +381,4 @@ def _check_checkpoint(path: Path) -> None:
             f"{path}: written in format {found!r}, this version of coset reads format {FORMAT}; "
             "resume with the version that wrote it, or start again in another folder"
         )
+    return len(checkpoint["coset"]["history"])

@@ -23,9 +23,7 @@ def tiny_mnist(tmp_path, monkeypatch):
     for part in mnist.PARTS:
         n = 20 if part.startswith("train") else 5
         array = (
-            random.integers(0, 256, (n, 28, 28), np.uint8)
-            if "images" in part
-            else np.arange(n, dtype=np.uint8) % 10
+            random.integers(0, 256, (n, 28, 28), np.uint8) if "images" in part else np.arange(n, dtype=np.uint8) % 10
         )
         axes = b"".join(size.to_bytes(4, "big") for size in array.shape)
         content = bytes([0, 0, 8, array.ndim]) + axes + array.tobytes()
@@ -50,9 +48,7 @@ def test_mnist_reads_published_files(tiny_mnist):
     train, test = MNIST().load()
     assert np.array_equal(train.items.numpy(), tiny_mnist[0]) and train.items.dtype == torch.uint8
     assert train.column("digit") == tiny_mnist[1].tolist()
-    assert (
-        np.array_equal(test.items.numpy(), tiny_mnist[2]) and test.column("digit") == tiny_mnist[3].tolist()
-    )
+    assert np.array_equal(test.items.numpy(), tiny_mnist[2]) and test.column("digit") == tiny_mnist[3].tolist()
     splits = MNIST(validation=5).load_splits()
     assert [len(table) for table in splits.values()] == [15, 5, 5]
     assert list(splits) == ["train", "validation", "test"]

@@ -23,9 +23,7 @@ def factors_of(table, batch, name):
 
 
 def same(left, right):
-    return torch.equal(left.x, right.x) and all(
-        torch.equal(left.factors[k], right.factors[k]) for k in left.factors
-    )
+    return torch.equal(left.x, right.x) and all(torch.equal(left.factors[k], right.factors[k]) for k in left.factors)
 
 
 # --- batches ------------------------------------------------------------------------------------------------
@@ -259,9 +257,7 @@ def test_constant_factors_are_constant(patterns):
 
 
 def test_patterns_come_in_the_proportions_asked_for():
-    sampler = numbered().sets(
-        patterns={"digit": 5, "rotation": 1, "rotation+digit": 1, "": 1}, items=2, batch=8000
-    )
+    sampler = numbered().sets(patterns={"digit": 5, "rotation": 1, "rotation+digit": 1, "": 1}, items=2, batch=8000)
     constant = sampler.draw(0).constant
     shares = {
         flags: (constant == torch.tensor(flags)).all(1).double().mean().item()
@@ -380,9 +376,7 @@ def test_drawing_is_fast():
         start = time.perf_counter()
         sampler.draw(index)
         times.append(time.perf_counter() - start)
-    assert (
-        min(times) < 5e-3
-    )  # about a tenth of that on an idle machine; a Python loop over items takes longer
+    assert min(times) < 5e-3  # about a tenth of that on an idle machine; a Python loop over items takes longer
 
 
 # --- what cannot be drawn -----------------------------------------------------------------------------------
@@ -441,10 +435,7 @@ def test_missing_combination_is_named_or_left_out():
     with pytest.raises(DataError, match=r"no item has digit=3, rotation=90.*incomplete='skip'"):
         lacking.sets(patterns=2)
     batch = lacking.sets(patterns=2, incomplete="skip", items=2, batch=3000).draw(0)
-    cells = {
-        tuple(cell)
-        for cell in zip(*(batch.factors[name][:, 0].tolist() for name in batch.factors), strict=True)
-    }
+    cells = {tuple(cell) for cell in zip(*(batch.factors[name][:, 0].tolist() for name in batch.factors), strict=True)}
     assert len(cells) == 11 and (2, 1) not in cells
 
 

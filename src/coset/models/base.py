@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from coset.errors import CheckpointError, DataError, ShapeError, nearest
@@ -137,9 +138,12 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
 
         Raises:
             ShapeError: the last axes are not this model's items.
-            DataError: NaN, or values outside [0, 1] for a Bernoulli likelihood.
+            DataError: no numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
         """
-        x = items if isinstance(items, Tensor) else torch.as_tensor(np.asarray(items))
+        try:
+            x = items if isinstance(items, Tensor) else torch.from_numpy(np.array(items, order="C"))
+        except (TypeError, ValueError) as reason:
+            raise DataError(f"{what}: not an array of numbers ({reason}); give items of one shape") from reason
         x = x.float() / 255 if x.dtype == torch.uint8 else x if x.is_floating_point() else x.float()
         event = len(self.item_shape)
         if x.ndim < event or tuple(x.shape[x.ndim - event :]) != self.item_shape:
@@ -153,8 +157,8 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
     def check_range(self, low: Any, high: Any, what: str = "items") -> None:
         """Raise a `DataError` unless values from `low` to `high` suit the likelihood."""
         low, high = float(low), float(high)
-        if np.isnan(low) or np.isnan(high):
-            raise DataError(f"{what}: contain NaN; drop or fill those items first")
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise DataError(f"{what}: contain NaN or infinity; drop or fill those items first")
         if self.likelihood.kind == "bernoulli" and (low < 0 or high > 1):
             raise DataError(
                 f"{what}: a Bernoulli likelihood takes values in [0, 1], got [{low:g}, {high:g}]; "
@@ -192,7 +196,10 @@ def load(folder: str | Path) -> Model:
         raise CheckpointError(
             f"{where} holds no saved model: expected config.json and model.safetensors, as model.save_pretrained writes"
         )
-    config = json.loads(config_file.read_text())
+    try:
+        config = json.loads(config_file.read_text())
+    except ValueError as reason:
+        raise CheckpointError(f"{config_file}: not JSON ({reason}); save the model again") from reason
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{config_file}: written in format {config.get('format')!r}, this version of coset reads format {FORMAT}; "
@@ -201,11 +208,11 @@ def load(folder: str | Path) -> Model:
     known = {model.__name__: model for model in model_classes()}
     if config.get("model") not in known:
         raise CheckpointError(
-            f"{config_file}: unknown model {config.get('model')!r}; {nearest(config['model'], known)}"
+            f"{config_file}: unknown model {config.get('model')!r}; {nearest(str(config.get('model')), known)}"
         )
     try:
-        return known[config["model"]].from_pretrained(where)
-    except (TypeError, RuntimeError, OSError) as reason:
+        return known[config["model"]].from_pretrained(where, strict=True)
+    except (TypeError, ValueError, RuntimeError, OSError, SafetensorError) as reason:
         raise CheckpointError(f"{where}: the saved model cannot be read: {reason}") from reason
 
 

@@ -24,6 +24,7 @@ from coset.networks.heads import EvidenceHead, GaussianHead, Likelihood, posteri
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.mlp import Normalization
 from coset.networks.pooling import StatisticNetwork
+from coset.shapes import join
 from coset.trace import Trace
 
 
@@ -56,7 +57,7 @@ class SeparateContexts(nn.Module):
     def varying_posterior(self, read: Tensor, constant: Tensor, a: Tensor) -> Independent:
         """q(c_k | c_Ac, a, x) for every k: `[B, N, K]`, event `[C]`."""
         known = _spread(self._known(constant, a), read.shape[-2])
-        return self.varying(_join(read, known))
+        return self.varying(join(read, known))
 
     def constant_prior_given(self, a: Tensor) -> Independent:
         """p(c_k | a) for every k: `[B, K]`, event `[C]`."""
@@ -71,7 +72,7 @@ class SeparateContexts(nn.Module):
         return Independent(type(base)(*spread, validate_args=False), 1)
 
     def _known(self, constant: Tensor, a: Tensor) -> Tensor:
-        return _join((a.unsqueeze(-1) * constant).flatten(-2), a)  # [B, K·C + K]
+        return join((a.unsqueeze(-1) * constant).flatten(-2), a)  # [B, K·C + K]
 
 
 class TiedContexts(nn.Module):
@@ -125,7 +126,9 @@ class TiedContexts(nn.Module):
         """
         pull, precision = read  # [B, N, K, C]
         present = torch.ones_like(pull[..., 0, 0]) if mask is None else mask  # [B, N]
-        set_pull, set_precision = _total(read, present)  # [B, K, C]
+        if mask is not None:  # no evidence of padding: taken out of a set that it isn't in, its precision is negative
+            pull, precision = (torch.where(mask[..., None, None] > 0, part, 0.0) for part in read)
+        set_pull, set_precision = pull.sum(1), precision.sum(1)  # [B, K, C]
         alone = _log_normalizer(pull, precision).sum(-1)  # [B, N, K]
         others = _log_normalizer(set_pull, set_precision).sum(-1)  # [B, K]
         together = _log_normalizer(
@@ -159,12 +162,6 @@ def _log_normalizer(pull: Tensor, precision: Tensor) -> Tensor:
 def _spread(value: Tensor, items: int) -> Tensor:
     """Repeat a set's vector for each of its items: `[..., F] → [..., N, F]`."""
     return value.unsqueeze(-2).expand(*value.shape[:-1], items, value.shape[-1])
-
-
-def _join(*parts: Tensor) -> Tensor:
-    """Concatenate along the last axis, broadcasting the others (features have no axis of particles)."""
-    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
 
 
 class ContextAwareLearner(Model):
@@ -283,7 +280,7 @@ class ContextAwareLearner(Model):
             mask=_varying_mask(a, features.shape[-2]),
         )
         context = self._select(a, constant, varying)
-        q.sample("z", self.z_posterior(_join(features, context)), axes="BN")
+        q.sample("z", self.z_posterior(join(features, context)), axes="BN")
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(a) Π p(c_k | a) Π p(c_k^(n) | c_Ac, a) Π p(z^(n) | c^(n)) p(x^(n) | z^(n), c^(n)); thesis 6.1-6.4."""
@@ -298,7 +295,7 @@ class ContextAwareLearner(Model):
         )
         context = self._select(a, constant, varying)
         z = p.sample("z", self.z_prior(context), axes="BN")
-        return p.sample("x", self.likelihood(self.decoder(_join(context, z))), axes="BN")
+        return p.sample("x", self.likelihood(self.decoder(join(context, z))), axes="BN")
 
     def _select(self, a: Tensor, constant: Tensor, varying: Tensor) -> Tensor:
         """Each item's contexts: the set's where constant, its own where varying: `[B, N, K·C]` (thesis 6.3.1)."""
@@ -380,7 +377,7 @@ class ContextAwareLearner(Model):
         donated = Independent(type(base)(location, scale, validate_args=False), 1)
         context = donated.sample().flatten(-2)  # [B·M, K·C]
         z = self.z_prior(context).rsample()
-        composed = self.likelihood(self.decoder(_join(context, z))).mean  # [B·M, ...]
+        composed = self.likelihood(self.decoder(join(context, z))).mean  # [B·M, ...]
         with frozen(self.encoder, self.coding):
             reread = posterior_from_evidence(*self.coding.read(self.encoder(composed)))
         divergence = (kl_divergence(donated, reread) * exists).sum(-1)  # [B·M]
@@ -574,7 +571,7 @@ class ContextAwareLearner(Model):
     def _read_sets(self, x: Any, mask: Tensor | None, what: str = "x") -> tuple[Tensor, Tensor | None, bool]:
         """Sets as `[B, N, ...]`, their mask, and whether it was a single set without `B`."""
         event = len(self.item_shape)
-        if isinstance(x, (list, tuple)) and x and all(hasattr(part, "shape") for part in x) and x[0].ndim == event + 1:
+        if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", None) == event + 1 for part in x):
             parts = [self.read_items(part, what) for part in x]
             longest = max(len(part) for part in parts)
             padding = [F.pad(part, (0, 0) * event + (0, longest - len(part))) for part in parts]
@@ -595,6 +592,8 @@ class ContextAwareLearner(Model):
         x = x.unsqueeze(0) if single else x
         if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
             raise ShapeError(f"mask: expected {list(x.shape[:2])}, one entry an item, got {list(mask.shape)}")
+        if mask is not None and not bool((present := mask.sum(1)).all()):
+            raise ShapeError(f"{what}: set {int(present.argmin())} has no item; leave it out")
         return x, mask, single
 
     def _read_constant(self, constant: Any, sets: int) -> Tensor:

@@ -72,7 +72,7 @@ class ItemEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map items `[..., *item_shape]` to features `[..., features]`."""
         flat, lead = flatten_items(x, event_dims=len(self.item_shape))
-        out = self.network(flat.view(-1, *self.input_shape))
+        out = self.network(flat.reshape(-1, *self.input_shape))  # images may be transposed in memory
         return out.view(*lead, -1)
 
 

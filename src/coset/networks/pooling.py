@@ -1,10 +1,9 @@
 """The statistic network: from the items of a set to one vector for the set."""
 
-import torch
 from torch import Tensor, nn
 
 from coset.networks.mlp import MLP, Normalization
-from coset.shapes import masked_mean
+from coset.shapes import join, masked_mean
 
 
 class StatisticNetwork(nn.Module):
@@ -43,4 +42,4 @@ class StatisticNetwork(nn.Module):
             parts.append((variance + 1e-6).sqrt())  # the derivative of a square root is infinite at 0
         if extra is not None:
             parts.append(extra)
-        return self.after(torch.cat(parts, -1))
+        return self.after(join(*parts))

@@ -132,7 +132,8 @@ def _value(text: str) -> Any:
 def _find(name: str, modules: Sequence[str], section: str) -> Any:
     found = {}
     for module in modules:
-        found |= {key: value for key, value in vars(import_module(module)).items() if inspect.isclass(value)}
+        classes = inspect.getmembers(import_module(module), inspect.isclass)
+        found |= {key: value for key, value in classes if value.__module__.startswith(module)}
     if name not in found:
         raise ConfigurationError(f"{section}.class: nothing is called {name!r}; {nearest(str(name), found)}")
     return found[name]

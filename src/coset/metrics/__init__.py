@@ -1,0 +1,26 @@
+"""Figures that judge models."""
+
+from coset.metrics.black_white import read_background, without_background
+from coset.metrics.classifier import ImageClassifier, load_or_train_classifier, train_classifier
+from coset.metrics.composition import (
+    CompositionResult,
+    ConditionResult,
+    agreement,
+    agreement_of,
+    composition_accuracy,
+    conditional_accuracy,
+)
+
+__all__ = [
+    "CompositionResult",
+    "ConditionResult",
+    "ImageClassifier",
+    "agreement",
+    "agreement_of",
+    "composition_accuracy",
+    "conditional_accuracy",
+    "load_or_train_classifier",
+    "read_background",
+    "train_classifier",
+    "without_background",
+]

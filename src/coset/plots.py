@@ -1,0 +1,220 @@
+"""Pictures: tensors in, matplotlib figures out. No global state; every function returns a figure for `save`."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from coset.errors import ShapeError
+
+INK = "#20304a"
+RULE = "#e4572e"
+COLOURS = ("#2e6fb7", "#e4572e", "#3a9d6b", "#8b5fbf", "#e0a526", "#2aa5b0", "#c94f8c", "#7a8450", "#8a5a3c", "#6b7280")
+GROUND = 0.87
+"""Grey between the images of a grid, against which black and white ones stand out alike."""
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 110) -> Path:
+    """Write a figure as a PNG, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def grid(
+    images: Tensor,
+    *,
+    row_labels: Sequence[Any] = (),
+    column_labels: Sequence[Any] = (),
+    title: str = "",
+    separators: Sequence[int] = (),
+) -> Figure:
+    """Rows of images.
+
+    Args:
+        images: `[rows, columns, H, W]` or `[rows, columns, C, H, W]`, values in [0, 1].
+        row_labels: one beside each row, or none.
+        column_labels: one above each column, or none.
+        title: above the grid.
+        separators: numbers of rows after which a coloured rule is drawn.
+
+    Raises:
+        ShapeError: if images have other axes, or another number of rows or columns than there are labels.
+
+    >>> grid(torch.rand(2, 3, 8, 8), row_labels=["shown", "made"]).axes[0].images[0].get_array().shape
+    (17, 26, 3)
+    """
+    figure = _figure(_inches(images))
+    axes = figure.add_subplot()
+    _tiles(axes, images, title, separators)
+    gap = _gap(images.shape[-2])
+    _label(axes.set_yticks, "row_labels", row_labels, images.shape[0], images.shape[-2] + gap)
+    _label(axes.set_xticks, "column_labels", column_labels, images.shape[1], images.shape[-1] + gap)
+    return figure
+
+
+def pair(left: Tensor, right: Tensor, titles: tuple[str, str] = ("", "")) -> Figure:
+    """Two grids side by side (thesis figures 6.3 and 6.6, figure 2 of 2018)."""
+    (width, height), (other, high) = _inches(left), _inches(right)
+    figure = _figure((width + other + 0.4, max(height, high)))
+    panels = figure.subplots(1, 2, width_ratios=[left.shape[1], right.shape[1]])
+    for axes, images, title in zip(panels, (left, right), titles, strict=True):
+        _tiles(axes, images, title)
+    return figure
+
+
+def conditioning(sets: Tensor, samples: Tensor) -> Figure:
+    """Sets that the model was shown `[B, N, H, W]`, and what it made of each `[B, n, H, W]` (thesis figure 6.4)."""
+    return pair(sets, samples, titles=("shown", "drawn given the row on the left"))
+
+
+def composition(first: Tensor, second: Tensor, samples: Tensor) -> Figure:
+    """Two sets above a rule, and rows of items that combine them (thesis figure 6.7, figure 3 of 2018).
+
+    Args:
+        first: `[N, H, W]`, constant in one factor.
+        second: `[N, H, W]`, constant in another.
+        samples: `[rows, N, H, W]`.
+    """
+    return grid(torch.cat([first[None], second[None], samples]), separators=(2,))
+
+
+def heatmap(cells: Sequence[Sequence[float]], rows: Sequence[Any], columns: Sequence[Any], title: str = "") -> Figure:
+    """A table of percentages, coloured and written out."""
+    figure = _figure((0.55 * len(columns) + 1, 0.42 * len(rows) + 0.8))
+    axes = figure.add_subplot()
+    axes.imshow(torch.as_tensor(cells).numpy(), cmap="YlGnBu", vmin=0, vmax=100, aspect="auto")
+    for row, values in enumerate(cells):
+        for column, value in enumerate(values):
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 52 else INK)
+    axes.set_xticks(range(len(columns)), [str(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [str(value) for value in rows])
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_title(title, color=INK, fontsize=10)
+    return figure
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> Figure:
+    """The bound and each of its terms over training, one panel each; `validation` joins the bound."""
+    names = [name for name in history[0] if name not in ("epoch", "step", "validation")] if history else []
+    names = sorted((name for name in names if any(row[name] for row in history)), key=lambda name: name != "bound")
+    columns = min(4, max(1, len(names)))
+    lines = max(1, -(-len(names) // columns))
+    figure = _figure((3 * columns, 2.2 * lines))
+    steps = [row["step"] for row in history]
+    for axes, name in zip(figure.subplots(lines, columns, squeeze=False).flat, [*names, *[""] * columns], strict=False):
+        if not name:
+            axes.set_axis_off()
+            continue
+        axes.plot(steps, [row[name] for row in history], color=INK, linewidth=1.5)
+        held_out = [row for row in history if "validation" in row]  # an epoch that was cut short has none
+        if name == "bound" and held_out:
+            points = [row["step"] for row in held_out], [row["validation"] for row in held_out]
+            axes.plot(*points, color=RULE, linewidth=1.5, label="held out")
+            axes.legend(frameon=False, fontsize=8)
+        axes.set_title(f"{name}, nats per set", color=INK, fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("steps", color=INK, fontsize=9)
+    return figure
+
+
+def embedding(points: Tensor, labels: Sequence[Any] | Tensor, title: str = "") -> Figure:
+    """Points in the plane `[n, 2]`, each in the colour of its label; `None` or −1 means unknown, drawn in grey.
+
+    Raises:
+        ShapeError: if points are not in the plane, or have not one label each.
+    """
+    if points.ndim != 2 or points.shape[1] != 2 or len(labels) != len(points):
+        raise ShapeError(
+            f"embedding: expected points [n, 2] with a label each, got {list(points.shape)} and {len(labels)} labels; "
+            "reduce codes of more dimensions before, for instance by sklearn.decomposition.PCA"
+        )
+    points = points.detach().float().cpu()
+    given = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    figure = _figure((5.2, 4))
+    axes = figure.add_subplot()
+    unknown = (None, -1)
+    names = sorted({label for label in given if label not in unknown}, key=lambda label: (str(type(label)), label))
+    for index, name in enumerate([*names, None]):
+        rows = [row for row, label in enumerate(given) if label == name or (name is None and label in unknown)]
+        if rows:
+            colour = COLOURS[index % len(COLOURS)] if name is not None else "#c8ccd2"
+            # Beyond as many labels as there are colours, markers tell them apart.
+            marker = "o^sDv"[index // len(COLOURS) % 5]
+            label = "unknown" if name is None else str(name)
+            axes.scatter(
+                *points[rows].T.numpy(), s=12, color=colour, marker=marker, linewidths=0, alpha=0.8, label=label
+            )
+    axes.legend(frameon=False, fontsize=8, markerscale=1.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#c8ccd2")
+    if title:
+        axes.set_title(title, color=INK, fontsize=10)
+    return figure
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _inches(images: Tensor) -> tuple[float, float]:
+    if images.ndim not in (4, 5) or not images.numel() or (images.ndim == 5 and images.shape[2] not in (1, 3)):
+        raise ShapeError(
+            f"plots: images should be [rows, columns, H, W], or [rows, columns, C, H, W] with 1 or 3 channels, got "
+            f"{list(images.shape)}"
+        )
+    rows, columns = images.shape[:2]
+    return 0.42 * columns + 0.1, 0.42 * rows + 0.1
+
+
+def _tiles(axes: Axes, images: Tensor, title: str = "", separators: Sequence[int] = ()) -> None:
+    images = images.detach().float().cpu().clamp(0, 1)
+    images = images.unsqueeze(2) if images.ndim == 4 else images  # [rows, columns, C, H, W]
+    rows, columns, channels, height, width = images.shape
+    gap = _gap(height)
+    canvas = torch.full((rows, height + gap, columns, width + gap, channels), GROUND)
+    canvas[:, :height, :, :width] = images.permute(0, 3, 1, 4, 2)
+    canvas = canvas.reshape(rows * (height + gap), columns * (width + gap), channels)[:-gap, :-gap]
+    axes.imshow(canvas.expand(-1, -1, 3).numpy(), interpolation="nearest")
+    for row in separators:
+        axes.axhline(row * (height + gap) - gap / 2 - 0.5, color=RULE, linewidth=2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK, bottom=False, labelbottom=False, top=True, labeltop=True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if title:
+        axes.set_title(title, color=INK, fontsize=9)
+
+
+def _gap(height: int) -> int:
+    """Pixels between images: as many more as the images are larger."""
+    return max(1, round(height / 14))
+
+
+def _label(set_ticks: Callable[..., Any], what: str, labels: Sequence[Any], count: int, pitch: int) -> None:
+    """Write one label beside each of `count` images, which stand `pitch` pixels apart along an axis."""
+    if not len(labels):
+        return
+    if len(labels) != count:
+        raise ShapeError(f"plots: expected {count} {what}, one for each, got {len(labels)}")
+    set_ticks([(index + 0.5) * pitch - 1 for index in range(count)], [str(label) for label in labels])

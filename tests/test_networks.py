@@ -1,0 +1,153 @@
+import math
+
+import pytest
+import torch
+
+from coset.distributions import product_of_experts
+from coset.errors import ConfigurationError
+from coset.networks import (
+    MLP,
+    EvidenceHead,
+    GaussianHead,
+    ItemDecoder,
+    ItemEncoder,
+    Likelihood,
+    ResidualMLP,
+    StatisticNetwork,
+)
+from coset.networks.heads import posterior_from_evidence
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 9), (28, 28), (3, 16, 16), (1, 8, 13), (3, 11, 9)])
+@pytest.mark.parametrize("architecture", ["convolutional", "dense"])
+def test_decoder_gives_items_of_the_shape_that_the_encoder_takes(shape, architecture):
+    encoder = ItemEncoder(shape, 6, architecture, channels=(2, 3, 4))
+    decoder = ItemDecoder(6, shape, 7, architecture, channels=(2, 3, 4))
+    features = encoder(torch.rand(2, 3, *shape))
+    assert features.shape == (2, 3, 6) and decoder(features).shape == (2, 3, *shape)
+
+
+@pytest.mark.parametrize("architecture", ["convolutional", "dense"])
+def test_each_item_is_encoded_and_decoded_by_itself(architecture, double):
+    encoder = ItemEncoder((8, 8), 6, architecture, channels=(2, 3)).eval()
+    decoder = ItemDecoder(6, (8, 8), 7, architecture, channels=(2, 3)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    features = encoder(x)
+    torch.testing.assert_close(encoder(x[1, 2]), features[1, 2], atol=1e-12, rtol=0)
+    torch.testing.assert_close(decoder(features[1, 2]), decoder(features)[1, 2], atol=1e-12, rtol=0)
+
+
+def test_images_that_are_transposed_in_memory_can_be_encoded(double):
+    encoder = ItemEncoder((8, 8), 6, "dense").eval()
+    x = torch.rand(2, 3, 8, 8).transpose(-1, -2)
+    torch.testing.assert_close(encoder(x), encoder(x.contiguous()), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 8, 8), (3, 3, 8, 8)])
+def test_convolutions_refuse_what_is_no_image(shape):
+    with pytest.raises(ConfigurationError, match="architecture='dense'"):
+        ItemEncoder(shape, 6, "convolutional")
+
+
+def test_convolutions_refuse_tiny_images():
+    with pytest.raises(ConfigurationError, match="8 or more"):
+        ItemEncoder((7, 9), 6, "convolutional")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: ItemEncoder((8, 8), 6, "conv"),
+        lambda: MLP(2, 3, 4, norm="batchnorm"),
+        lambda: Likelihood("poisson", (4,)),
+    ],
+)
+def test_unknown_options_are_refused(build):
+    with pytest.raises(ConfigurationError, match="unknown"):
+        build()
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_fully_connected_networks_act_on_the_last_axis(norm, double):
+    for network in (MLP(4, 5, 6, norm).eval(), ResidualMLP(4, 6, norm=norm).eval()):
+        flat = torch.randn(6, 4)
+        assert network(flat).shape == (6, 6)
+    mlp = MLP(4, 5, 6, norm).eval()
+    torch.testing.assert_close(mlp(flat.view(2, 3, 4)).view(6, 6), mlp(flat), atol=1e-12, rtol=0)
+
+
+def test_layer_norm_does_not_look_across_items(double):
+    network = ItemEncoder((8, 8), 6, "convolutional", channels=(2, 3), norm="layer").train()
+    x = torch.rand(4, 8, 8)
+    torch.testing.assert_close(network(x)[:1], network(x[:1]), atol=1e-12, rtol=0)
+
+
+def test_a_head_gives_many_gaussians_at_once():
+    several = GaussianHead(4, 5, dim=3, count=2)(torch.randn(6, 7, 4))
+    assert several.batch_shape == (6, 7, 2) and several.event_shape == (3,)
+    assert GaussianHead(4, 5, dim=3)(torch.randn(6, 4)).batch_shape == (6,)
+
+
+# --- pooling ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dispersion", [False, True])
+def test_pooling_knows_neither_order_nor_padding(dispersion, double):
+    network = StatisticNetwork(4, 5, 3, norm="none", dispersion=dispersion)
+    features = torch.randn(2, 3, 4)
+    first = network(features, None)
+    torch.testing.assert_close(network(features[:, [2, 0, 1]], None), first, atol=1e-12, rtol=0)
+    padded = torch.cat([features, torch.full((2, 2, 4), torch.nan)], 1)
+    mask = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0]] * 2)
+    torch.testing.assert_close(network(padded, mask), first, atol=1e-12, rtol=0)
+
+
+def test_dispersion_tells_sets_that_agree_from_sets_that_do_not(double):
+    network = StatisticNetwork(1, 5, 3, norm="none", dispersion=True)
+    network.before = torch.nn.Identity()  # pools the features themselves
+    network.after = torch.nn.Identity()
+    agree, differ = torch.tensor([[2.0], [2.0]]), torch.tensor([[1.0], [3.0]])
+    pooled = network(torch.stack([agree, differ]), None)
+    torch.testing.assert_close(pooled, torch.tensor([[2.0, 1e-3], [2.0, (1 + 1e-6) ** 0.5]]), atol=1e-12, rtol=0)
+
+
+# --- evidence -----------------------------------------------------------------------------------------------
+
+
+def test_evidence_of_a_set_is_the_product_of_its_items_with_the_prior_counted_once(double):
+    pull, precision = EvidenceHead(4, 5, dim=3, count=2, norm="none")(torch.randn(6, 4))  # 6 items
+    assert pull.shape == (6, 2, 3) and precision.gt(0).all()
+    posterior = posterior_from_evidence(pull.sum(0), precision.sum(0)).base_dist
+    product = product_of_experts(posterior_from_evidence(pull, precision), None, dim=0).base_dist
+    torch.testing.assert_close(product.scale**-2, posterior.scale**-2 + 5, atol=1e-10, rtol=0)
+    torch.testing.assert_close(product.loc * product.scale**-2, posterior.loc * posterior.scale**-2)
+
+
+def test_no_evidence_is_the_prior(double):
+    prior = posterior_from_evidence(torch.zeros(2, 3), torch.zeros(2, 3)).base_dist
+    assert not prior.loc.any() and prior.scale.eq(1).all()
+
+
+# --- likelihoods --------------------------------------------------------------------------------------------
+
+
+def test_likelihoods_are_over_whole_items(double):
+    for kind in ("bernoulli", "gaussian"):
+        distribution = Likelihood(kind, (2, 3))(torch.zeros(5, 2, 3))
+        assert distribution.batch_shape == (5,) and distribution.event_shape == (2, 3)
+    bernoulli = Likelihood("bernoulli", (2, 3))(torch.zeros(5, 2, 3))
+    torch.testing.assert_close(
+        bernoulli.log_prob(torch.rand(5, 2, 3)), torch.full((5,), -6 * math.log(2)), atol=1e-12, rtol=0
+    )
+
+
+def test_the_width_of_a_gaussian_likelihood_is_learned():
+    likelihood = Likelihood("gaussian", (3,))
+    (-likelihood(torch.zeros(4, 3)).log_prob(torch.zeros(4, 3)).sum()).backward()
+    assert likelihood.raw_scale.grad.gt(0).all()  # there is nothing to explain: narrower is better
+    assert list(Likelihood("bernoulli", (3,)).parameters()) == []
+
+
+def test_likelihoods_are_never_in_half_precision():
+    half = torch.zeros(2, 3, dtype=torch.bfloat16)
+    assert Likelihood("bernoulli", (3,))(half).mean.dtype == torch.float32

@@ -1,0 +1,104 @@
+import pytest
+import torch
+import yaml
+
+from coset.data import FactorTable
+from coset.errors import ConfigurationError
+from coset.recipes import about, load_recipe, recipe_names
+from coset.training import fit
+
+
+def synthetic(recipe):
+    """Random items of the shape, and with the factors, that the recipe's data has."""
+    side = 8 if recipe.sections["data"]["base"] == "digits" else 28
+    contexts = recipe.sections["model"]["contexts"]
+    codes = torch.arange(32)
+    factors = {name: codes // 2**position % 2 for position, name in enumerate(contexts)}
+    return FactorTable((torch.rand(32, side, side) * 255).to(torch.uint8), **factors)
+
+
+def test_there_are_recipes():
+    assert "demo" in recipe_names() and len(recipe_names()) == len(set(recipe_names()))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_is_checked_built_and_trained(name):
+    recipe = load_recipe(name, ["--training.steps", "1", "--sets.batch", "2", "--sets.items", "2"])
+    assert recipe.data().name and len(about(name)) > 20
+    data = synthetic(recipe)
+    smaller = {"features": 16, "hidden": 16, "context_dim": 4}
+    recipe.sections["model"].update(smaller)
+    model = recipe.model(data)
+    options = recipe.fit_options()
+    options["sets"] = options["sets"] | {"batches": 1}
+    record = fit(model, data, enable_progress_bar=False, **{**options, "epochs": None})
+    assert record.history[-1]["step"] == 1 and torch.tensor(record.history[-1]["bound"]).isfinite()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_written_out_reads_the_same(name, tmp_path):
+    recipe = load_recipe(name, ["--training.seed", "7"])
+    (tmp_path / "copy.yaml").write_text(recipe.as_yaml())
+    again = load_recipe(tmp_path / "copy.yaml")
+    assert again == recipe and again.name == name and again.sections["training"]["seed"] == 7
+
+
+def test_overrides_are_typed():
+    words = ["--training.learning_rate", "2e-3", "--sets.items=[2, 6]", "--sets.patterns", "{digit: 2, '': 1}"]
+    recipe = load_recipe("demo", [*words, "--model.infer_a", "any", "--model.recombined=1", "--sets.batches=null"])
+    assert recipe.sections["training"]["learning_rate"] == 0.002
+    assert recipe.sections["sets"] == {"patterns": {"digit": 2, "": 1}, "items": [2, 6], "batch": 32, "batches": None}
+    assert recipe.sections["model"]["infer_a"] == "any" and recipe.sections["model"]["recombined"] == 1
+
+
+def test_overrides_leave_the_recipe_itself_alone():
+    before = load_recipe("demo").sections["model"]["z_dim"]
+    assert load_recipe("demo", ["--model.z_dim", str(before + 1)]).sections["model"]["z_dim"] == before + 1
+    assert load_recipe("demo").sections["model"]["z_dim"] == before
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("did you mean 'model'", ["--modle.z_dim", "3"]),
+        ("did you mean 'training'", ["--trainin", "3"]),
+        (r"--model\.zdim.*did you mean 'z_dim'", ["--model.zdim", "3"]),
+        (r"--data\.angle: .*did you mean 'angles'", ["--data.angle", "3"]),
+        (r"--sets\.item: .*did you mean 'items'", ["--sets.item", "3"]),
+        (r"--training\.step: .*did you mean 'steps'", ["--training.step", "3"]),
+        (r"--trainer\.precison: .*did you mean 'precision'", ["--trainer.precison", "32"]),
+        (r"data\.class.*did you mean 'Rotated'", ["--data.class", "Rotate"]),
+        (r"model\.class.*did you mean 'ContextAwareLearner'", ["--model.class", "ContextLearner"]),
+        (r"objective\.class.*did you mean 'Annealed'", ["--objective.class", "Anneal"]),
+        ("'objective' needs a `class`", ["--objective.kind", "thesis"]),
+        ("section objective", ["--objective.class", "Annealed", "--objective.kind", "thesys"]),
+        ("section model.*z_dim", ["--model.z_dim", "many"]),
+        ("section model.*pooling", ["--model.pooling", "max"]),
+        ("section model.*contexts", ["--model.contexts", "3"]),
+        ("section data.*angles", ["--data.angles", "1.5"]),
+        ("section sets.*batch", ["--sets.batch", "[1]"]),
+        ("section training.*learning_rate", ["--training.learning_rate", "fast"]),
+        ("section trainer.*max_time", ["--trainer.max_time", "[1, 2]"]),
+        ("a value is missing", ["--model.z_dim"]),
+        ("a value is missing", ["--model.z_dim", "--model.hidden", "3"]),
+        (r"expected --section\.option", ["model.z_dim", "3"]),
+        (r"there are: 'Rotated', 'BlackWhite', 'MNIST', 'Digits'$", ["--data.class", "Tensor"]),
+    ],
+)
+def test_a_wrong_override_is_refused_with_the_nearest_name(message, words):
+    with pytest.raises(ConfigurationError, match=message):
+        load_recipe("rotated-mnist-4", words)
+
+
+def test_unknown_recipes_and_files_are_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="did you mean 'rotated-mnist-4'"):
+        load_recipe("rotated-mnist4")
+    with pytest.raises(ConfigurationError, match="no recipe file"):
+        load_recipe(tmp_path / "none.yaml")
+    content = yaml.safe_load(load_recipe("demo").as_yaml())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**content, "modle": {}}))
+    with pytest.raises(ConfigurationError, match="did you mean 'model'"):
+        load_recipe(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({key: part for key, part in content.items() if key != "model"}))
+    with pytest.raises(ConfigurationError, match="'model' needs a `class`"):
+        load_recipe(tmp_path / "mine.yaml")
