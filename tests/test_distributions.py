@@ -3,8 +3,6 @@ import torch
 from torch.distributions import (
     Bernoulli,
     Exponential,
-    Independent,
-    Normal,
     OneHotCategorical,
     kl_divergence,
 )
@@ -14,7 +12,6 @@ from coset.distributions import (
     StraightThroughOneHot,
     centre,
     diagonal_normal,
-    product_of_experts,
     standard_normal,
 )
 
@@ -63,33 +60,6 @@ def test_straight_through_divergence_against_the_sum_over_outcomes(double):
     by_hand = q * (q / p).log() + (1 - q) * ((1 - q) / (1 - p)).log()
     found = kl_divergence(StraightThroughBernoulli(0.5, logits=logits), Bernoulli(logits=other))
     torch.testing.assert_close(found, by_hand, atol=1e-12, rtol=0)
-
-
-def test_product_of_experts_is_the_normalised_product(double):
-    location, scale = torch.randn(3, 2), torch.rand(3, 2) + 0.5
-    experts = Independent(Normal(location, scale), 1)
-    product = product_of_experts(experts, None, dim=0)
-    points = torch.randn(7, 2)
-    # log of the product minus log of its normalised form is the same constant everywhere
-    gap = sum(Independent(Normal(location[n], scale[n]), 1).log_prob(points) for n in range(3))
-    gap = gap - product.log_prob(points)
-    torch.testing.assert_close(gap, gap[:1].expand(7), atol=1e-10, rtol=0)
-
-
-def test_product_of_experts_knows_neither_order_nor_padding(double):
-    location, scale = torch.randn(2, 3, 4), torch.rand(2, 3, 4) + 0.5
-
-    def product(location, scale, mask):
-        found = product_of_experts(Independent(Normal(location, scale, validate_args=False), 1), mask, dim=1).base_dist
-        return torch.stack([found.loc, found.scale])
-
-    first = product(location, scale, None)
-    order = [2, 0, 1]
-    torch.testing.assert_close(product(location[:, order], scale[:, order], None), first, atol=1e-12, rtol=0)
-    junk = torch.full((2, 2, 4), torch.nan)
-    padded = torch.cat([location, junk], 1), torch.cat([scale, torch.ones(2, 2, 4)], 1)
-    mask = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0]] * 2)
-    torch.testing.assert_close(product(*padded, mask), first, atol=1e-12, rtol=0)
 
 
 def test_diagonal_normal_has_a_floor_and_no_ceiling():

@@ -13,8 +13,6 @@ from torch.distributions import (
     OneHotCategorical,
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
-    kl_divergence,
-    register_kl,
 )
 
 SCALE_FLOOR = 1e-3
@@ -40,24 +38,6 @@ def diagonal_normal(location: Tensor, raw_scale: Tensor) -> Independent:
 def standard_normal(like: Tensor) -> Independent:
     """A standard Gaussian over the last axis, with the shape, dtype and device of `like`."""
     return Independent(Normal(torch.zeros_like(like), torch.ones_like(like), validate_args=False), 1)
-
-
-def product_of_experts(experts: Independent, mask: Tensor | None, dim: int) -> Independent:
-    """The normalised product of Gaussians along axis `dim`: precisions add, means are weighted by precision.
-
-        q(c) ∝ Π_n N(c; m_n, s_n²),   1/s² = Σ_n 1/s_n²,   m = s² Σ_n m_n / s_n²
-
-    Bouchacourt et al. (2017) call this evidence accumulation. The width falls with the number of experts, which a
-    mean over features cannot express. `mask` has the leading axes of the experts up to `dim`; a masked expert
-    contributes no precision. A set without any item has no product: `SetBatch` refuses it beforehand.
-    """
-    location, scale = experts.base_dist.loc, experts.base_dist.scale
-    precision = scale.pow(-2)
-    if mask is not None:
-        weight = mask.reshape(mask.shape + (1,) * (precision.ndim - mask.ndim)).to(precision.dtype)
-        precision, location = precision * weight, torch.where(weight > 0, location, 0.0)
-    total = precision.sum(dim)
-    return Independent(Normal((precision * location).sum(dim) / total, total.rsqrt(), validate_args=False), 1)
 
 
 def centre(distribution: Distribution) -> Tensor:
@@ -110,16 +90,3 @@ class StraightThroughOneHot(OneHotCategorical):
         soft = self.relaxed.rsample(sample_shape)
         hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
         return hard + (soft - soft.detach())
-
-
-@register_kl(StraightThroughBernoulli, Bernoulli)
-def _kl_straight_through_bernoulli(q: StraightThroughBernoulli, p: Bernoulli) -> Tensor:
-    return kl_divergence(
-        Bernoulli(logits=q.logits, validate_args=False), Bernoulli(logits=p.logits, validate_args=False)
-    )
-
-
-@register_kl(StraightThroughOneHot, OneHotCategorical)
-def _kl_straight_through_one_hot(q: StraightThroughOneHot, p: OneHotCategorical) -> Tensor:
-    plain = OneHotCategorical(logits=q.logits, validate_args=False)
-    return kl_divergence(plain, OneHotCategorical(logits=p.logits, validate_args=False))

@@ -83,3 +83,12 @@ def join(*parts: Tensor) -> Tensor:
     """
     lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
+
+
+def spread(value: Tensor, items: int) -> Tensor:
+    """Repeat a set's vector for each of its items: `[..., F] → [..., N, F]`.
+
+    >>> spread(torch.ones(4, 3), items=10).shape
+    torch.Size([4, 10, 3])
+    """
+    return value.unsqueeze(-2).expand(*value.shape[:-1], items, value.shape[-1])

@@ -268,6 +268,7 @@ def fit(
     with torch.random.fork_rng(devices=[]), _quiet_lightning():
         engine = lightning.Trainer(**(options | trainer))
         engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
+    model.settle(_settling(sampler, model))
     model.eval()
     module.record.output = folder
     if folder is not None and engine.is_global_zero:
@@ -293,6 +294,13 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
         return data.sets(seed=seed, **(options or {}))
     assert isinstance(data, FactorTable)
     return data.sets(contexts, seed=seed, **(options or {}))
+
+
+def _settling(sampler: SetSampler, model: Model) -> Iterator[SetBatch]:
+    """Some thousand training sets, or an epoch of them where that is fewer; the same for every process."""
+    sampler.epoch = 0
+    for index in range(max(1, min(sampler.batches, 1024 // sampler.batch))):
+        yield sampler.draw(index).to(model.device, next(model.parameters()).dtype)
 
 
 def _loader(sampler: SetSampler, workers: int) -> DataLoader:

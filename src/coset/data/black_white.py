@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from coset.data.bases import Base, base_images
-from coset.data.files import DataFile
+from coset.data.bases import Base, Derived, base_images
 from coset.data.table import FactorTable
 from coset.errors import ConfigurationError
 
@@ -14,7 +13,7 @@ BLOCK = 4096  # images binarised at a time
 
 
 @dataclass(frozen=True)
-class BlackWhite:
+class BlackWhite(Derived):
     """Every base image made binary, once on a black background and once inverted.
 
     Factors: that of the base, and `background`, "black" or "white". Held-out base images are held out in both versions.
@@ -47,31 +46,8 @@ class BlackWhite:
         """Name on the command line."""
         return f"black-white-{self.base}"
 
-    @property
-    def source(self) -> str:
-        """Who made the base images, and their licence."""
-        return base_images(self.base).source
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """The files of the base."""
-        return base_images(self.base).files
-
-    def load(self) -> tuple[FactorTable, FactorTable]:
-        """Tables for training and test, uint8 of 0 and 255, first all images on black and then on white.
-
-        Raises:
-            DataFileError: if a file of the base is missing or damaged; says how to get it.
-        """
-        train, test = base_images(self.base, self.validation, self.seed).load()
-        return self._invert(train), self._invert(test)
-
-    def load_splits(self) -> dict[str, FactorTable]:
-        """Tables called train, validation and test, of which no two share a base image."""
-        splits = base_images(self.base, self.validation, self.seed).load_splits()
-        return {name: self._invert(table) for name, table in splits.items()}
-
-    def _invert(self, table: FactorTable) -> FactorTable:
+    def derive(self, table: FactorTable) -> FactorTable:
+        """Items of 0 and 255: first all images on black, then all on white."""
         rows = (slice(start, start + BLOCK) for start in range(0, len(table), BLOCK))
         shown = torch.cat([table.x(block) > self.threshold for block in rows])  # [n, H, W]
         shown = shown.to(torch.uint8) * 255

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coset.data.bases import Base, base_images
-from coset.data.files import DataFile
+from coset.data.bases import Base, Derived, base_images
 from coset.data.table import FactorTable
 from coset.errors import ConfigurationError, ShapeError
 
@@ -17,7 +16,7 @@ BLOCK = 4096  # images turned at a time
 
 
 @dataclass(frozen=True)
-class Rotated:
+class Rotated(Derived):
     """Every base image at every one of several evenly spaced angles.
 
     Factors: that of the base, and `rotation`, counter-clockwise in whole degrees from 0 to below 360. Held-out base
@@ -53,31 +52,8 @@ class Rotated:
         """Name on the command line."""
         return f"rotated-{self.base}"
 
-    @property
-    def source(self) -> str:
-        """Who made the base images, and their licence."""
-        return base_images(self.base).source
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """The files of the base."""
-        return base_images(self.base).files
-
-    def load(self) -> tuple[FactorTable, FactorTable]:
-        """Tables for training and test, in the type of the base, angle after angle.
-
-        Raises:
-            DataFileError: if a file of the base is missing or damaged; says how to get it.
-        """
-        train, test = base_images(self.base, self.validation, self.seed).load()
-        return self._turn(train), self._turn(test)
-
-    def load_splits(self) -> dict[str, FactorTable]:
-        """Tables called train, validation and test, of which no two share a base image."""
-        splits = base_images(self.base, self.validation, self.seed).load_splits()
-        return {name: self._turn(table) for name, table in splits.items()}
-
-    def _turn(self, table: FactorTable) -> FactorTable:
+    def derive(self, table: FactorTable) -> FactorTable:
+        """Items in the type of the base, angle after angle."""
         degrees = range(0, 360, 360 // self.angles)
         items = torch.empty(self.angles, len(table), *table.item_shape, dtype=table.items.dtype)
         for turned, angle in zip(items, degrees, strict=True):

@@ -7,7 +7,7 @@ import os
 import pkgutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -112,6 +112,9 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
 
     def anneal(self, fraction: float) -> None:
         """Prepare for the next epoch, `fraction` of training being over; nothing by default."""
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Estimate, from batches of training data, what is left to estimate after training; nothing by default."""
 
     def penalties(self, q: Trace, p: Trace) -> dict[str, Tensor]:
         """Non-negative terms `[B]`, by name, that training subtracts from the bound; none by default."""

@@ -1,5 +1,6 @@
 """Networks: tensors in, tensors or distributions out. They know nothing of sites, sets of data, or bounds."""
 
+from coset.networks.contexts import SeparateContexts, TiedContexts
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from coset.networks.heads import EvidenceHead, GaussianHead, Likelihood
 from coset.networks.items import ItemDecoder, ItemEncoder
@@ -16,5 +17,7 @@ __all__ = [
     "ItemEncoder",
     "Likelihood",
     "ResidualMLP",
+    "SeparateContexts",
     "StatisticNetwork",
+    "TiedContexts",
 ]

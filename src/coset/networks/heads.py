@@ -52,7 +52,7 @@ class EvidenceHead(nn.Module):
         q(c | x_1 … x_N) ∝ N(c; 0, I) Π_n ψ_n(c)  =  N( Σ_n η_n / (1 + Σ_n τ_n),  1 / (1 + Σ_n τ_n) )
 
     which is exact Bayes for conditionally independent items. It equals the product of experts of the N single-item
-    posteriors with the prior counted once rather than N times (see `coset.distributions.product_of_experts`): a
+    posteriors with the prior counted once rather than N times (Bouchacourt et al. 2017): a
     dimension about which the items say nothing keeps the width of the prior, whatever the size of the set.
     """
 
@@ -78,6 +78,12 @@ def posterior_from_evidence(pull: Tensor, precision: Tensor) -> Independent:
     """The Gaussian posterior under a standard normal prior, from summed evidence `[..., dim]`."""
     total = 1 + precision
     return Independent(Normal(pull / total, total.rsqrt(), validate_args=False), 1)
+
+
+def evidence_behind(posterior: Independent) -> tuple[Tensor, Tensor]:
+    """The evidence that gave a posterior under a standard normal prior, pull and precision `[..., dim]`."""
+    total = posterior.base_dist.scale.pow(-2)
+    return posterior.base_dist.loc * total, total - 1
 
 
 class Likelihood(nn.Module):
