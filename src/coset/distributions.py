@@ -13,6 +13,7 @@ from torch.distributions import (
     OneHotCategorical,
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
+    constraints,
 )
 
 SCALE_FLOOR = 1e-3
@@ -38,6 +39,51 @@ def diagonal_normal(location: Tensor, raw_scale: Tensor) -> Independent:
 def standard_normal(like: Tensor) -> Independent:
     """A standard Gaussian over the last axis, with the shape, dtype and device of `like`."""
     return Independent(Normal(torch.zeros_like(like), torch.ones_like(like), validate_args=False), 1)
+
+
+class AggregateNormal(Distribution):
+    """An even mixture of J diagonal Gaussians, drawn by choosing one of them.
+
+        p(c) = 1/J Σ_j N(c; m_j, s_j²)
+
+    `torch.distributions.MixtureSameFamily` draws from all J components to keep one, which at J in the hundreds costs
+    hundreds of times the memory.
+
+    Args:
+        location: means `[*batch, J, C]`; may be expanded.
+        scale: standard deviations, likewise.
+
+    >>> AggregateNormal(torch.zeros(5, 2, 256, 3), torch.ones(5, 2, 256, 3)).sample().shape
+    torch.Size([5, 2, 3])
+    """
+
+    def __init__(self, location: Tensor, scale: Tensor):
+        self.location, self.scale = location, scale
+        super().__init__(location.shape[:-2], location.shape[-1:], validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Every vector."""
+        return constraints.real_vector
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the components' means."""
+        return self.location.mean(-2)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        """Draw `[*sample_shape, *batch, C]`."""
+        shape = self._extended_shape(sample_shape)
+        chosen = torch.randint(self.location.shape[-2], (*shape[:-1], 1, 1), device=self.location.device)
+        wide = (*shape[:-1], *self.location.shape[-2:])
+        index = chosen.expand(*shape[:-1], 1, shape[-1])  # [..., 1, C]
+        location, scale = (part.expand(wide).gather(-2, index).squeeze(-2) for part in (self.location, self.scale))
+        return location + scale * torch.randn_like(location)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of values `[..., C]`."""
+        each = Normal(self.location, self.scale, validate_args=False).log_prob(value.unsqueeze(-2)).sum(-1)
+        return each.logsumexp(-1) - math.log(self.location.shape[-2])
 
 
 def centre(distribution: Distribution) -> Tensor:

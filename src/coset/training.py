@@ -268,7 +268,7 @@ def fit(
     with torch.random.fork_rng(devices=[]), _quiet_lightning():
         engine = lightning.Trainer(**(options | trainer))
         engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
-    model.settle(_settling(sampler, model))
+        model.settle(_settling(sampler, model))
     model.eval()
     module.record.output = folder
     if folder is not None and engine.is_global_zero:

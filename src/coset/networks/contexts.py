@@ -1,17 +1,19 @@
 """How contexts are coded: the posteriors and priors of constant and varying contexts, all K at once."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
+from torch.distributions import Distribution, Independent
 
-from coset.distributions import standard_normal
+from coset.distributions import AggregateNormal, standard_normal
 from coset.networks.heads import EvidenceHead, GaussianHead, posterior_from_evidence
 from coset.networks.mlp import Normalization
 from coset.networks.pooling import StatisticNetwork
 from coset.shapes import join, spread
 
 PROTOTYPES = 256
-"""J: how many posteriors of training sets make the prior of constant contexts."""
+"""J: how many posteriors of training data make the prior of a context."""
 
 
 class SeparateContexts(nn.Module):
@@ -66,8 +68,8 @@ class TiedContexts(nn.Module):
 
     Every item contributes Gaussian evidence about each of its contexts (`coset.networks.EvidenceHead`). A varying
     context has the posterior of its item's evidence alone; a constant one that of the summed evidence of its set,
-    a product of experts (compare Bouchacourt et al. 2017). Both priors are N(0, I), that of constant contexts until
-    the end of training (see `settle`). Whatever the posteriors are, the bound of thesis 6.5 holds. What the papers'
+    a product of experts (compare Bouchacourt et al. 2017). Both priors are N(0, I) until the end of
+    training (see `settle`). Whatever the posteriors are, the bound of thesis 6.5 holds. What the papers'
     two separate families lack is any reason why the code of a constant digit should mean to the decoder what the code
     of a varying digit does, and so for pairs never seen together.
     """
@@ -81,8 +83,8 @@ class TiedContexts(nn.Module):
         self.contexts, self.dim = contexts, dim
         self.evidence = EvidenceHead(features, hidden, dim, contexts, norm)
         self.register_buffer("settled", torch.tensor(False))
-        self.register_buffer("prototype_location", torch.zeros(contexts, PROTOTYPES, dim))
-        self.register_buffer("prototype_scale", torch.ones(contexts, PROTOTYPES, dim))
+        self.register_buffer("prototype_location", torch.zeros(2, contexts, PROTOTYPES, dim))  # constant, varying
+        self.register_buffer("prototype_scale", torch.ones(2, contexts, PROTOTYPES, dim))
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """What the posteriors need of each item: its evidence, pull and precision `[B, N, K, C]`."""
@@ -98,39 +100,41 @@ class TiedContexts(nn.Module):
 
     def constant_prior_given(self, a: Tensor) -> Distribution:
         """N(0, I) for every k in training, the aggregate posterior once settled: `[B, K]`, event `[C]`."""
+        return self._prior(0, a.shape, a)
+
+    def varying_prior_given(self, constant: Tensor, a: Tensor, items: int) -> Distribution:
+        """N(0, I) for every k and item, or their aggregate posterior: `[B, N, K]`, event `[C]`."""
+        return self._prior(1, (*a.shape[:-1], items, self.contexts), a)
+
+    def _prior(self, kind: int, shape: Sequence[int], like: Tensor) -> Distribution:
         if self.training or not self.settled:
-            return standard_normal(a.new_zeros(*a.shape, self.dim))
-        shape = (*a.shape, PROTOTYPES, self.dim)  # [B, K, J, C]
-        codes = Normal(self.prototype_location.expand(shape), self.prototype_scale.expand(shape), validate_args=False)
-        which = Categorical(logits=a.new_zeros(shape[:-1]), validate_args=False)  # [B, K], over J
-        return MixtureSameFamily(which, Independent(codes, 1), validate_args=False)
+            return standard_normal(like.new_zeros(*shape, self.dim))
+        wide = (*shape, PROTOTYPES, self.dim)
+        return AggregateNormal(self.prototype_location[kind].expand(wide), self.prototype_scale[kind].expand(wide))
 
-    def settle(self, location: Tensor, scale: Tensor, a: Tensor) -> None:
-        """Take posteriors of training sets as the prior of constant contexts from now on.
+    def settle(self, constant: tuple[Tensor, Tensor, Tensor], varying: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Take posteriors of training sets and items as the priors of contexts from now on.
 
-            p(c_k) = 1/J Σ_j q(c_k | D_j)
+            p(c_k) = 1/J Σ_j q(c_k | D_j)   for constant contexts, and   1/J Σ_j q(c_k | x_j)   for varying ones
 
-        N(0, I) keeps codes together while they are learned, but most of what it draws lies between the codes of things
+        N(0, I) keeps codes together while they are learned, but much of what it draws lies between the codes of things
         that exist. The prior for which the bound is largest is the aggregate posterior (Tomczak & Welling 2018), which
-        the posteriors of J training sets approach. It is fixed before any other set is seen, so that the bound with it
-        is one on log p(D | a) as before.
+        J posteriors of training data approach. It is fixed before any other set is seen, so that the bound with it is
+        one on log p(D | a) as before.
 
         Args:
-            location: means of q(c_k | D) for training sets, `[sets, K, C]`.
-            scale: their standard deviations.
-            a: which contexts they hold constant, `[sets, K]`; a context that none holds constant keeps its prior.
+            constant: of q(c_k | D) the means and standard deviations `[sets, K, C]`, and which are in use `[sets, K]`.
+            varying: of q(c_k | x) the same `[items, K, C]`, `[items, K]`. A prior without an example stays N(0, I).
         """
         self.settled.fill_(True)
-        for index in range(self.contexts):
-            rows = torch.nonzero(a[:, index] > 0)[:, 0]
-            if len(rows):
-                chosen = rows[torch.arange(PROTOTYPES, device=rows.device) % len(rows)]
-                self.prototype_location[index] = location[chosen, index]
-                self.prototype_scale[index] = scale[chosen, index]
-
-    def varying_prior_given(self, constant: Tensor, a: Tensor, items: int) -> Independent:
-        """N(0, I) for every k and item: `[B, N, K]`, event `[C]`."""
-        return standard_normal(a.new_zeros(*a.shape[:-1], items, self.contexts, self.dim))
+        for kind, (location, scale, used) in enumerate((constant, varying)):
+            for index in range(self.contexts):
+                rows = torch.nonzero(used[:, index] > 0)[:, 0]
+                if len(rows):
+                    places = torch.arange(PROTOTYPES, device=rows.device) * max(1, len(rows) // PROTOTYPES)
+                    chosen = rows[places % len(rows)]
+                    self.prototype_location[kind, index] = location[chosen, index]
+                    self.prototype_scale[kind, index] = scale[chosen, index]
 
     def membership(self, read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Tensor:
         """How badly each item's evidence tells which set it was drawn from: nats per set `[B]`, never negative.
