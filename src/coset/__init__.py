@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from coset import data, metrics, models, networks, objectives, plots
     from coset.data import FactorTable, SetBatch, SetCollection, SetSampler
     from coset.errors import CosetError
-    from coset.models import ContextAwareLearner, load
+    from coset.models import VAE, ContextAwareLearner, NeuralStatistician, load
     from coset.trace import Trace
     from coset.training import fit
 
@@ -18,17 +18,21 @@ _HOMES = {
     "ContextAwareLearner": "coset.models",
     "CosetError": "coset.errors",
     "FactorTable": "coset.data",
+    "NeuralStatistician": "coset.models",
     "SetBatch": "coset.data",
     "SetCollection": "coset.data",
     "SetSampler": "coset.data",
     "Trace": "coset.trace",
+    "VAE": "coset.models",
     "fit": "coset.training",
     "load": "coset.models",
 }
 __all__ = [
+    "VAE",
     "ContextAwareLearner",
     "CosetError",
     "FactorTable",
+    "NeuralStatistician",
     "SetBatch",
     "SetCollection",
     "SetSampler",

@@ -39,7 +39,7 @@ def train(
     Args:
         recipe: name of a bundled recipe, or path of a YAML file; `coset recipes` lists them.
         output: folder of the run: checkpoints, logs, the final model; runs/RECIPE where not given.
-        overrides: --section.option value; sections are data, model, sets, objective, training and trainer.
+        overrides: --section.option value; sections are data, model, sets, objective, schedule, training and trainer.
         resume: go on with the run in the folder, exactly as if it had never stopped.
         json: print one JSON object and nothing else.
     """

@@ -116,6 +116,7 @@ class Trace:
         self.mask = mask
         self.particles = particles
         self.temperature = temperature
+        self.noted: dict[str, Tensor] = {}
         self._sites: dict[str, Site] = {}
         self._sizes: dict[str, int] = {}
         if particles is not None:
@@ -151,6 +152,10 @@ class Trace:
         self._refuse_duplicate(name)
         axes = self._check_axes(name, log_weight.shape, axes)
         self._sites[name] = Site(name, axes, log_weight, None, self._mask(name, axes, axes, None), "factor")
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keep what a program computed on its way, so that nobody has to compute it again: `noted[name]`."""
+        self.noted[name] = value
 
     def __getitem__(self, name: str) -> Site:
         if name not in self._sites:

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +22,12 @@ from torch.utils.data import DataLoader
 
 from coset.data import FactorTable, SetBatch, SetCollection, SetSampler, as_table_or_sets
 from coset.errors import CheckpointError, ConfigurationError, NonFiniteError
-from coset.models.base import FORMAT, Model
-from coset.objectives.elbo import Bound, elbo
+from coset.models.base import FORMAT, Model, Programs
+from coset.objectives.elbo import Bound, EvidenceLowerBound, Objective
 from coset.objectives.schedules import Fixed, Progress, Schedule, Warmup
+from coset.trace import Trace
+
+ELBO = EvidenceLowerBound()
 
 CHECK_EVERY = 50
 """Steps between looks for terms that are not finite: a look makes the host wait for the device."""
@@ -45,11 +49,27 @@ class Record:
     output: Path | None = None
 
 
-def set_terms(model: Model, batch: SetBatch) -> tuple[Bound, Bound]:
+def set_terms(model: Model, batch: SetBatch, objective: Objective = ELBO) -> tuple[Bound, Bound]:
     """The bound on a batch, and the same with the penalties that training subtracts from it."""
-    q, p = model.trace(batch)
-    bound = elbo(q, p)
-    return bound, Bound(bound.terms | model.penalties(q, p), bound.gains)
+    programs = _Recorded(model, batch)
+    bound = objective(programs)
+    return bound, Bound(bound.terms | model.penalties(programs.traces[0], programs.traces[1]), bound.gains)
+
+
+class _Recorded(Programs):
+    """Programs that keep what they ran, so that penalties need not run them again."""
+
+    @cached_property
+    def traces(self) -> list[Trace]:
+        return []
+
+    def infer(self, *args: Any, **kwargs: Any) -> Trace:
+        self.traces.append(super().infer(*args, **kwargs))
+        return self.traces[-1]
+
+    def generate(self, *args: Any, **kwargs: Any) -> Trace:
+        self.traces.append(super().generate(*args, **kwargs))
+        return self.traces[-1]
 
 
 class SetTraining(lightning.LightningModule):
@@ -59,6 +79,7 @@ class SetTraining(lightning.LightningModule):
         model: what to train.
         schedule: progress → site name → weight.
         total_steps: of all epochs; what the schedules' fraction and the learning rate refer to.
+        objective: the bound.
         learning_rate: of Adam; its peak for `one-cycle`.
         learning_rate_schedule: `constant`, or `one-cycle`: up over a tenth of training, then down to nothing.
         seed: each epoch's randomness is a function of this and the epoch, so that resuming repeats it.
@@ -69,6 +90,7 @@ class SetTraining(lightning.LightningModule):
         model: Model,
         schedule: Schedule,
         total_steps: int,
+        objective: Objective = ELBO,
         learning_rate: float = 2e-3,
         learning_rate_schedule: Literal["constant", "one-cycle"] = "one-cycle",
         seed: int = 0,
@@ -78,7 +100,8 @@ class SetTraining(lightning.LightningModule):
             raise ConfigurationError(
                 f"unknown learning rate schedule {learning_rate_schedule!r}: constant or one-cycle"
             )
-        self.model, self.schedule, self.total_steps, self.seed = model, schedule, total_steps, seed
+        self.model, self.objective, self.schedule = model, objective, schedule
+        self.total_steps, self.seed = total_steps, seed
         self.learning_rate, self.learning_rate_schedule = learning_rate, learning_rate_schedule
         self.record = Record()
         self._started = time.monotonic()
@@ -111,7 +134,7 @@ class SetTraining(lightning.LightningModule):
 
     def training_step(self, batch: SetBatch, index: int) -> Tensor:
         """Minus the weighted bound, averaged over sets."""
-        bound, penalised = set_terms(self.model, batch)
+        bound, penalised = set_terms(self.model, batch, self.objective)
         progress = Progress(self.current_epoch, self.global_step / self.total_steps)
         loss = -penalised.weighted(self.schedule(progress)).mean()
         terms = {name: term.detach().mean() for name, term in penalised.terms.items()}
@@ -127,7 +150,7 @@ class SetTraining(lightning.LightningModule):
 
     def validation_step(self, batch: SetBatch, index: int) -> None:
         """The bound on held-out sets."""
-        bound = elbo(*self.model.trace(batch)).value.mean()
+        bound = self.objective(Programs(self.model, batch)).value.mean()
         self._validation.append(bound)
         self.log("validation/bound", bound, prog_bar=True, on_epoch=True, batch_size=len(batch), sync_dist=True)
 
@@ -187,6 +210,7 @@ def fit(
     output: str | Path | None = None,
     resume: bool = False,
     sets: Mapping[str, Any] | None = None,
+    objective: Objective = ELBO,
     schedule: Schedule | None = None,
     learning_rate: float = 2e-3,
     learning_rate_schedule: Literal["constant", "one-cycle"] = "one-cycle",
@@ -206,7 +230,9 @@ def fit(
         seed: of the sets that are drawn and of all sampling during training.
         output: folder for checkpoints, logs (CSV and TensorBoard) and the final model; nothing is written where None.
         resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
-        sets: options of `FactorTable.sets` or `SetCollection.sets`: `patterns`, `items`, `batch`, `batches`, ...
+        sets: options of `FactorTable.sets` or `SetCollection.sets`: `patterns`, `items`, `batch`, `batches`, ...; for
+            a model without contexts sets are single items, 128 a batch, where they say nothing else.
+        objective: the bound to maximise: `EvidenceLowerBound()`, `ImportanceWeighted(particles=5)`, ...
         schedule: weights of the terms; the model's suggestion where None.
         learning_rate: of Adam.
         learning_rate_schedule: `constant` or `one-cycle`.
@@ -231,7 +257,7 @@ def fit(
     if schedule is None:
         suggested = model.suggested_weights()
         schedule = Warmup(suggested["first"], suggested["last"]) if suggested else Fixed()
-    module = SetTraining(model, schedule, total, learning_rate, learning_rate_schedule, seed)
+    module = SetTraining(model, schedule, total, objective, learning_rate, learning_rate_schedule, seed)
     monitor = "train/bound" if validation is None else "validation/bound"
     callbacks: list[Callback] = list(trainer.pop("callbacks", []))
     if folder is not None:
@@ -283,7 +309,7 @@ def fit(
 
 
 def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | None) -> SetSampler:
-    contexts = getattr(model, "contexts", ())
+    contexts = model.contexts
     data = as_table_or_sets(data, contexts or None)
     if tuple(data.item_shape) != model.item_shape:
         raise ConfigurationError(
@@ -293,7 +319,8 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
     if isinstance(data, SetCollection):
         return data.sets(seed=seed, **(options or {}))
     assert isinstance(data, FactorTable)
-    return data.sets(contexts, seed=seed, **(options or {}))
+    single: dict[str, Any] = {} if contexts else {"items": 1, "batch": 128}
+    return data.sets(contexts, seed=seed, **(single | dict(options or {})))
 
 
 def _settling(sampler: SetSampler, model: Model) -> Iterator[SetBatch]:

@@ -12,6 +12,7 @@ from coset.data import FactorTable, SetBatch, SetCollection
 from coset.errors import CheckpointError, ConfigurationError, DataError, ShapeError
 from coset.models import ContextAwareLearner, load
 from coset.models.base import evaluating, frozen
+from coset.networks.contexts import membership
 from coset.objectives import elbo
 from coset.trace import Trace
 
@@ -242,7 +243,7 @@ def test_width_shrinks_with_every_item(double):
 
 
 def literal_membership(pull, precision, mask, a):
-    """The docstring of `TiedContexts.membership`, item by item."""
+    """The docstring of `membership`, item by item."""
     sets, items, contexts, dim = pull.shape
 
     def log_z(eta, tau):
@@ -270,38 +271,35 @@ def literal_membership(pull, precision, mask, a):
 
 
 def test_membership_is_its_formula(double):
-    model = build("product")
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     pull, precision = torch.randn(4, 3, 2, 3), 4 * torch.rand(4, 3, 2, 3)
     for a in ([[1, 0], [1, 1], [0, 1], [1, 0]], [[1, 0], [1, 0], [0, 0], [0, 0]], [[1, 1], [0, 0], [0, 0], [0, 0]]):
         a = torch.tensor(a, dtype=torch.float64)
         for present in (mask, torch.ones(4, 3)):
-            found = model.coding.membership((pull, precision), present, a)
+            found = membership((pull, precision), present, a)
             close(found, literal_membership(pull, precision, present, a))
             assert (found >= 0).all()
         close(
-            model.coding.membership((pull, precision), None, a),
+            membership((pull, precision), None, a),
             literal_membership(pull, precision, torch.ones(4, 3), a),
         )
 
 
 def test_membership_is_lower_where_sets_agree(double):
-    model = build("product", contexts=1)
     centres = torch.tensor([-6.0, -2.0, 2.0, 6.0]).view(4, 1, 1, 1).expand(4, 3, 1, 3)
     precision, a = torch.ones(4, 3, 1, 3), torch.ones(4, 1)
-    agree = model.coding.membership((centres, precision), None, a)
+    agree = membership((centres, precision), None, a)
     shuffled = centres.transpose(0, 1).reshape(4, 3, 1, 3)
-    differ = model.coding.membership((shuffled, precision), None, a)
+    differ = membership((shuffled, precision), None, a)
     assert agree.mean() < 0.5 < math.log(4) < differ.mean()
 
 
 def test_padding_gives_membership_no_gradient(double):
-    model = build("product")
     pull, precision = torch.randn(2, 3, 2, 3), torch.rand(2, 3, 2, 3)
     precision[0, 2] = 50.0  # of padding, more precise than all of its set
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     pull.requires_grad_(), precision.requires_grad_()
-    model.coding.membership((pull, precision), mask, torch.ones(2, 2)).sum().backward()
+    membership((pull, precision), mask, torch.ones(2, 2)).sum().backward()
     for part in (pull, precision):
         assert part.grad.isfinite().all() and not part.grad[0, 2].any() and part.grad[0, 1].any()
 

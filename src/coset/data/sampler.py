@@ -38,6 +38,8 @@ class SetSampler(IterableDataset[SetBatch]):
         batch: Sets in a batch.
         seed: Equal seeds draw equal sets.
         batches: Batches in an epoch, by default as many as use each item once on average.
+        binarize: Draw each element of an item as 0 or 1 with its intensity as the probability of 1, afresh for every
+            batch (Salakhutdinov & Murray 2008).
 
     Raises:
         ConfigurationError: if an option makes no sense.
@@ -65,6 +67,7 @@ class SetSampler(IterableDataset[SetBatch]):
         batch: int,
         seed: int,
         batches: int | None,
+        binarize: bool = False,
     ):
         for name, number in (("batch", batch), ("batches", batches)):
             if number is not None and number < 1:
@@ -74,10 +77,12 @@ class SetSampler(IterableDataset[SetBatch]):
         self.contexts = tuple(contexts)
         self.items = None if items is None else read_length(items)
         self.batch = batch
+        self._even = bool((groups.count == groups.count[0]).all())
         if batches is None:
             sets = len(groups.count) if self.items is None else len(table) / self.items[1]
             batches = math.ceil(sets / batch)
         self.batches = batches
+        self.binarize = binarize
         self.seed = seed
         self.rank: int | None = None
         self.world_size: int | None = None
@@ -118,7 +123,8 @@ class SetSampler(IterableDataset[SetBatch]):
         present = None
         if self.items is None:  # whole sets, as long as the longest
             place = torch.arange(int(count.max()), device=device)  # [N]
-            present, place = place < count, place.minimum(count - 1)  # [B, N]
+            present = None if self._even else place < count  # [B, N]
+            place = place.minimum(count - 1)  # [B, N]
         else:
             place = draws[:, 2:] % count  # [B, N]
             if most > least:
@@ -126,6 +132,8 @@ class SetSampler(IterableDataset[SetBatch]):
                 present = torch.arange(most, device=device) < length  # [B, N]
         rows = groups.order[groups.start[group, None] + place]  # [B, N]
         x = self.table.x(rows)  # [B, N, ...]
+        if self.binarize:
+            x = torch.bernoulli(x, generator=generator)
         factors = {name: codes[rows] for name, codes in self.table.factors.items()}
         if present is not None:
             x = x.masked_fill(~present.reshape(present.shape + (1,) * (x.ndim - 2)), 0.0)

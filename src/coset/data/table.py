@@ -225,10 +225,11 @@ class FactorTable:
         contexts: Iterable[str] | None = None,
         patterns: Patterns = "exactly-one",
         *,
-        items: int | Sequence[int] = 10,
+        items: int | Sequence[int] | None = 10,
         batch: int = 32,
         seed: int = 0,
         batches: int | None = None,
+        binarize: bool = False,
         incomplete: Incomplete = "error",
     ) -> SetSampler:
         """Draw sets that hold some contexts constant while the rest vary.
@@ -241,10 +242,12 @@ class FactorTable:
             contexts: Factors that sets may hold constant, by default all; none, `()`, makes sets of any items.
             patterns: "exactly-one" constant context; "any" subset; a fixed number of them; or proportions, such as
                 `{"digit": 5, "background": 1, "digit+background": 1, "": 1}`.
-            items: Items in a set, or the smallest and largest number of them.
+            items: Items in a set, or the smallest and largest number of them; or None for all that have the joint
+                value, each once, padded to the longest of the batch.
             batch: Sets in a batch.
             seed: Equal seeds draw equal sets.
             batches: Batches in an epoch, by default as many as use each item once on average.
+            binarize: Draw items of 0 and 1 with their intensities as probabilities, afresh for every batch.
             incomplete: What to do where the table has too few items for a joint value: "error", or "skip" to draw only
                 from the joint values of which there are at least two items.
 
@@ -261,8 +264,18 @@ class FactorTable:
         names = (contexts,) if isinstance(contexts, str) else tuple(contexts)
         for name in names:
             self._codes(name)
-        groups = group_rows(self, names, read_patterns(patterns, names), min(read_length(items)[1], 2), incomplete)
-        return SetSampler(self, groups, names, items=items, batch=batch, seed=seed, batches=batches)
+        least = 1 if items is None else min(read_length(items)[1], 2)
+        groups = group_rows(self, names, read_patterns(patterns, names), least, incomplete)
+        self._check_binarize(binarize)
+        return SetSampler(self, groups, names, items=items, batch=batch, seed=seed, batches=batches, binarize=binarize)
+
+    def _check_binarize(self, binarize: bool) -> None:
+        low, high = self.range() if binarize else (0.0, 1.0)
+        if low < 0 or high > 1:
+            raise DataError(
+                f"sets: binarize takes intensities in [0, 1] as probabilities, got [{low:g}, {high:g}]; rescale the "
+                "items"
+            )
 
     def _codes(self, name: str) -> Tensor:
         if name not in self.factors:

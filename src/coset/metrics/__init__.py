@@ -10,6 +10,7 @@ from coset.metrics.composition import (
     composition_accuracy,
     conditional_accuracy,
 )
+from coset.metrics.likelihood import log_likelihood, mean_and_error
 
 __all__ = [
     "CompositionResult",
@@ -20,6 +21,8 @@ __all__ = [
     "composition_accuracy",
     "conditional_accuracy",
     "load_or_train_classifier",
+    "log_likelihood",
+    "mean_and_error",
     "read_background",
     "train_classifier",
     "without_background",

@@ -2,5 +2,7 @@
 
 from coset.models.base import Model, load
 from coset.models.context_aware import ContextAwareLearner
+from coset.models.statistician import NeuralStatistician
+from coset.models.vae import VAE
 
-__all__ = ["ContextAwareLearner", "Model", "load"]
+__all__ = ["VAE", "ContextAwareLearner", "Model", "NeuralStatistician", "load"]

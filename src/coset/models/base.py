@@ -7,18 +7,20 @@ import os
 import pkgutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from coset.errors import CheckpointError, DataError, ShapeError, nearest
+from coset.errors import CheckpointError, ConfigurationError, DataError, ShapeError, nearest
 from coset.trace import Trace
 
 FORMAT = 1
@@ -71,17 +73,55 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Hold parameters fixed and in evaluation mode: gradients pass through to the inputs, none reach the parameters."""
+def fixed(*modules: nn.Module) -> Iterator[None]:
+    """Hold parameters fixed: gradients pass through to the inputs, none reach the parameters."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    with evaluating(*modules):
-        try:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Hold parameters fixed and in evaluation mode."""
+    with evaluating(*modules), fixed(*modules):
+        yield
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A model's two programs, to be run on one batch; what an objective is given.
+
+    >>> from coset.models import VAE
+    >>> from coset.data import SetBatch
+    >>> programs = Programs(VAE((4,), z_dim=2), SetBatch(torch.rand(3, 1, 4)))
+    >>> q = programs.infer(particles=5)
+    >>> programs.generate(q)["x"].log_prob.shape
+    torch.Size([5, 3])
+    """
+
+    model: "Model"
+    batch: Batch
+
+    def infer(
+        self, particles: int | None = None, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False
+    ) -> Trace:
+        """Run the inference program: S particles, or the latent values `replay` scored again."""
+        q = Trace(self.model.known(self.batch), replay, self.batch.mask, particles)
+        with fixed(self.model) if fixed_parameters else nullcontext():
+            self.model.infer(q, self.batch)
+        return q
+
+    def generate(self, q: Trace, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False) -> Trace:
+        """Run the generative program on the items, replaying `q`, or in its place the values `replay`."""
+        p = Trace({"x": self.batch.x}, q if replay is None else replay, self.batch.mask, q.particles)
+        with fixed(self.model) if fixed_parameters else nullcontext():
+            self.model.generate(p, (self.batch.x.shape[0], self.batch.x.shape[1]))
+        return p
 
 
 class Model(nn.Module, PyTorchModelHubMixin, ABC):
@@ -90,10 +130,38 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
     Attributes:
         item_shape: event axes of an item.
         likelihood: the module that gives p(x | …); its `kind` decides which items are accepted.
+        contexts: names of the factors that sets hold constant; none for a model of independent items.
+        item_sites: sites of what items do not share, whose spread `temperature` scales.
     """
 
     item_shape: tuple[int, ...]
     likelihood: Any
+    contexts: Sequence[str] = ()
+    item_sites: Sequence[str] = ("z",)
+
+    @classmethod
+    def for_data(cls, data: Any, contexts: Sequence[str] | None = None, **options: Any) -> Self:
+        """Build a model that fits a `FactorTable`, a `SetCollection`, a list of sets or an array of items.
+
+        Args:
+            data: where the shape and range of the items are read from.
+            contexts: names of the factors that sets may hold constant, for models that have contexts; all of the
+                table's, where None.
+            options: any argument of the constructor.
+        """
+        shape, low, high, known = _describe(data)
+        for name in contexts or ():
+            if name not in known:
+                raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, known)}")
+        options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
+        model = cls(shape, **cls.context_options(list(contexts or known)), **options)  # type: ignore[call-arg]
+        model.check_range(low, high)
+        return model
+
+    @classmethod
+    def context_options(cls, contexts: list[str]) -> dict[str, Any]:
+        """Arguments of the constructor that follow from the names of the contexts; none for a model without any."""
+        return {}
 
     @abstractmethod
     def infer(self, q: Trace, batch: Batch) -> None:
@@ -125,14 +193,43 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         """Where the parameters live."""
         return next(self.parameters()).device
 
-    def trace(self, batch: Batch) -> tuple[Trace, Trace]:
+    def known(self, batch: Batch) -> dict[str, Tensor]:
+        """What a batch tells about latent sites, by name: they are conditioned on; nothing by default."""
+        return {}
+
+    def trace(self, batch: Batch, particles: int | None = None) -> tuple[Trace, Trace]:
         """Run both programs on a batch: the inference trace, and the generative one that replays it."""
-        known = {} if batch.constant is None else {"a": batch.constant}
-        q = Trace(observed=known, mask=batch.mask)
-        self.infer(q, batch)
-        p = Trace(observed={"x": batch.x}, replay=q, mask=batch.mask)
-        self.generate(p, (batch.x.shape[0], batch.x.shape[1]))
-        return q, p
+        programs = Programs(self, batch)
+        q = programs.infer(particles)
+        return q, programs.generate(q)
+
+    def decode(
+        self,
+        shape: tuple[int, int],
+        observed: Mapping[str, Tensor] | None = None,
+        replay: Trace | Mapping[str, Tensor] | None = None,
+        temperature: float = 1.0,
+        draw: bool = False,
+    ) -> Tensor:
+        """Run the generative program for `shape = (B, N)` and return the items, `[B, N, *item_shape]`.
+
+        Args:
+            shape: sets, and items of each.
+            observed: values to condition on, by site name.
+            replay: values to take over where the program visits them.
+            temperature: scales the spread of what items do not share, the sites in `item_sites`.
+            draw: return draws from p(x | …) rather than its mean.
+        """
+        if shape[0] < 1 or shape[1] < 1:
+            raise ConfigurationError(f"expected at least one set and one item to generate, got {shape}")
+        if temperature < 0:
+            raise ConfigurationError(f"temperature: expected 0 or more, got {temperature}")
+        p = Trace(observed, replay, temperature=dict.fromkeys(self.item_sites, temperature))
+        self.generate(p, shape)
+        p.check_visited()
+        distribution = p["x"].distribution
+        assert distribution is not None
+        return p["x"].value if draw else distribution.mean
 
     def read_items(self, items: Any, what: str = "items") -> Tensor:
         """Turn an array, tensor or nested list of items `[..., *item_shape]` into floats on the model's device.
@@ -156,6 +253,41 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
             )
         self.check_range(*(torch.aminmax(x) if x.numel() else (torch.zeros(()), torch.zeros(()))), what=what)
         return x.to(self.device, next(self.parameters()).dtype)
+
+    def read_sets(self, x: Any, mask: Tensor | None, what: str = "x") -> tuple[Tensor, Tensor | None, bool]:
+        """Turn sets `[B, N, *item_shape]`, one set without `B`, or a list of sets of differing lengths, into a batch.
+
+        Returns:
+            Items `[B, N, *item_shape]`, which are present `[B, N]` (None for all), and whether it was a single set.
+
+        Raises:
+            ShapeError, DataError: these are no sets of this model's items.
+        """
+        event = len(self.item_shape)
+        if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", None) == event + 1 for part in x):
+            parts = [self.read_items(part, what) for part in x]
+            longest = max(len(part) for part in parts)
+            padding = [F.pad(part, (0, 0) * event + (0, longest - len(part))) for part in parts]
+            present = torch.zeros(len(parts), longest, device=self.device, dtype=parts[0].dtype)
+            for row, part in enumerate(parts):
+                present[row, : len(part)] = 1.0
+            x, mask = torch.stack(padding), present
+        x = self.read_items(x, what)
+        if x.ndim not in (event + 1, event + 2) or 0 in x.shape[: x.ndim - event]:
+            raise ShapeError(
+                f"{what}: expected sets [B, N, {', '.join(map(str, self.item_shape))}] or one set without B, with at "
+                f"least one item each, got {list(x.shape)}"
+            )
+        single = x.ndim == event + 1
+        if mask is not None:
+            mask = torch.as_tensor(mask, dtype=x.dtype, device=x.device)
+            mask = mask.unsqueeze(0) if single and mask.ndim == 1 else mask
+        x = x.unsqueeze(0) if single else x
+        if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
+            raise ShapeError(f"mask: expected {list(x.shape[:2])}, one entry an item, got {list(mask.shape)}")
+        if mask is not None and not bool((present := mask.sum(1)).all()):
+            raise ShapeError(f"{what}: set {int(present.argmin())} has no item; leave it out")
+        return x, mask, single
 
     def check_range(self, low: Any, high: Any, what: str = "items") -> None:
         """Raise a `DataError` unless values from `low` to `high` suit the likelihood."""
@@ -224,3 +356,24 @@ def model_classes() -> list[type[Model]]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"{__package__}.{module.name}")
     return sorted(Model.__subclasses__(), key=lambda model: model.__name__)
+
+
+def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
+    """Shape of the items, their smallest and largest number, and the names of what sets may hold constant."""
+    if hasattr(data, "range"):
+        return tuple(data.item_shape), *data.range(), list(getattr(data, "contexts", None) or data.factors)
+    listed = isinstance(data, Sequence)
+    parts = [torch.as_tensor(part) for part in (data if listed else [data])]
+    bounds = [part.aminmax() for part in parts]
+    low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
+    scale = 255 if parts[0].dtype == torch.uint8 else 1
+    return tuple(parts[0].shape[1:]), low / scale, high / scale, ["context"] if listed else []
+
+
+@dataclass(frozen=True)
+class Items:
+    """A batch made of sets that a user hands to a model's method."""
+
+    x: Tensor
+    constant: Tensor | None = None
+    mask: Tensor | None = None

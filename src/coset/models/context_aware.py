@@ -9,18 +9,17 @@ Generative process (thesis 6.1-6.4), for each set D with a ∈ {0, 1}^K telling 
     x^(n)    ~ p(x | z^(n), c^(n))
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, OneHotCategorical, kl_divergence
 
 from coset.distributions import StraightThroughBernoulli, StraightThroughOneHot
 from coset.errors import ConfigurationError, DataError, ShapeError, nearest
-from coset.models.base import Batch, Model, frozen, inference
-from coset.networks.contexts import SeparateContexts, TiedContexts
+from coset.models.base import Batch, Items, Model, frozen, inference
+from coset.networks.contexts import SeparateContexts, TiedContexts, membership
 from coset.networks.heads import GaussianHead, Likelihood, evidence_behind, posterior_from_evidence
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.mlp import Normalization
@@ -103,32 +102,13 @@ class ContextAwareLearner(Model):
             self.register_buffer("relaxation_temperature", torch.tensor(1.0))
 
     @classmethod
-    def for_data(cls, data: Any, contexts: Sequence[str] | None = None, **options: Any) -> "ContextAwareLearner":
-        """Build a model that fits a `FactorTable`, a `SetCollection` or a list of sets.
+    def context_options(cls, contexts: list[str]) -> dict[str, Any]:
+        """Every factor may be a context."""
+        return {"contexts": contexts or ["context"]}
 
-        Args:
-            data: where the shape and range of the items are read from.
-            contexts: names of the factors that sets may hold constant; all of the table's, where None.
-            options: any argument of the constructor.
-        """
-        if isinstance(data, Sequence):
-            first = torch.as_tensor(data[0])
-            shape = tuple(first.shape[1:])
-            bounds = [torch.as_tensor(part).aminmax() for part in data]
-            low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
-            low, high = (low / 255, high / 255) if first.dtype == torch.uint8 else (low, high)
-            names = contexts or ["context"]
-        else:
-            shape, (low, high) = tuple(data.item_shape), data.range()
-            names = contexts or list(getattr(data, "contexts", None) or data.factors)
-        if not isinstance(data, Sequence) and hasattr(data, "factors"):
-            for name in names:
-                if name not in data.factors:
-                    raise DataError(f"contexts: no factor {name!r} in the table; {nearest(name, data.factors)}")
-        options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
-        model = cls(shape, list(names), **options)
-        model.check_range(low, high)
-        return model
+    def known(self, batch: Batch) -> dict[str, Tensor]:
+        """Which contexts are constant, where the batch says so."""
+        return {} if batch.constant is None else {"a": batch.constant}
 
     # The two programs.
 
@@ -227,8 +207,8 @@ class ContextAwareLearner(Model):
     def penalties(self, q: Trace, p: Trace) -> dict[str, Tensor]:
         """Two terms that make tied contexts compose, both never negative, in nats per set `[B]`.
 
-        `membership`: see `TiedContexts.membership`. `recombination`: contexts of *different* sets are put together,
-        z is drawn from p(z | c), and the decoded items are read by the encoder held fixed; the penalty is
+        `membership`: see `coset.networks.contexts.membership`. `recombination`: contexts of *different* sets are put
+        together, z is drawn from p(z | c), and the decoded items are read by the encoder held fixed; the penalty is
 
             Σ_k KL( q(c_k | D_k) ‖ q(c_k | x̂) ),   x̂ = E p(x | z, c),  c_k ~ q(c_k | D_k),  z ~ p(z | c)
 
@@ -241,7 +221,7 @@ class ContextAwareLearner(Model):
         assert isinstance(constant, Independent) and isinstance(varying, Independent)
         a = q["a"].value.detach()
         return {
-            "membership": self.coding.membership(evidence_behind(varying), q.mask, a),
+            "membership": membership(evidence_behind(varying), q.mask, a),
             "recombination": self._recombination(constant, a, varying.batch_shape[-2]),
         }
 
@@ -292,7 +272,7 @@ class ContextAwareLearner(Model):
         Returns:
             `[B, K, C]`, or `[B, C]` with a single context; without `B` for one set.
         """
-        x, mask, single = self._read_sets(x, mask)
+        x, mask, single = self.read_sets(x, mask)
         codes = self._set_codes(x, mask, sample)
         codes = codes[:, 0] if len(self.contexts) == 1 else codes
         return codes[0] if single else codes
@@ -302,7 +282,7 @@ class ContextAwareLearner(Model):
         """Probability that each context is constant, q(a_k = 1 | D): `[B, K]`; needs `infer_a`."""
         if self.infer_a is None:
             raise ConfigurationError("this model was built without q(a | D); use infer_a='any' or 'exactly-one'")
-        x, mask, single = self._read_sets(x, mask)
+        x, mask, single = self.read_sets(x, mask)
         logits = self.a_posterior(self.encoder(x), mask)
         probability = logits.sigmoid() if self.infer_a == "any" else logits.softmax(-1)
         return probability[0] if single else probability
@@ -317,11 +297,9 @@ class ContextAwareLearner(Model):
             mask: which items are present.
             sample: draw the codes rather than take their means.
         """
-        x, mask, single = self._read_sets(x, mask)
+        x, mask, single = self.read_sets(x, mask)
         q = self._posterior(x, self._read_constant([] if constant is None else constant, len(x)), mask, sample)
-        p = Trace(replay=q)
-        self.generate(p, (x.shape[0], x.shape[1]))
-        out = _mean_items(p)
+        out = self.decode((x.shape[0], x.shape[1]), replay=q)
         return out[0] if single else out
 
     @inference
@@ -347,7 +325,7 @@ class ContextAwareLearner(Model):
         """
         count = 1 if sets is None else sets
         known = {} if constant is None else {"a": self._read_constant(constant, count)}
-        out = self._generate(known, {}, (count, n), temperature, draw)
+        out = self.decode((count, n), known, temperature=temperature, draw=draw)
         return out[0] if sets is None else out
 
     @inference
@@ -364,9 +342,9 @@ class ContextAwareLearner(Model):
         Returns:
             `[B, n, *item_shape]`, or `[n, *item_shape]` for one set.
         """
-        x, mask, single = self._read_sets(x, mask)
+        x, mask, single = self.read_sets(x, mask)
         a = self._read_constant(self.contexts if constant is None else constant, len(x))
-        out = self._generate({"a": a}, {"context.constant": self._set_codes(x, mask)}, (len(x), n), **options)
+        out = self.decode((len(x), n), {"a": a}, {"context.constant": self._set_codes(x, mask)}, **options)
         return out[0] if single else out
 
     @inference
@@ -397,7 +375,7 @@ class ContextAwareLearner(Model):
             if codes:
                 code, one = torch.atleast_2d(items), items.ndim == 1
             else:
-                x, mask, one = self._read_sets(items, None, what=name)
+                x, mask, one = self.read_sets(items, None, what=name)
                 code = self._set_codes(x, mask)[:, self.contexts.index(name)]  # [B, C]
             given[name], single = code, single and one
         sets = max(len(code) for code in given.values())
@@ -412,14 +390,14 @@ class ContextAwareLearner(Model):
             dim=1,
         )  # [B, K, C]
         a = self._read_constant(list(contexts), sets)
-        out = self._generate({"a": a}, {"context.constant": constant}, (sets, n), temperature, draw)
+        out = self.decode((sets, n), {"a": a}, {"context.constant": constant}, temperature, draw)
         return out[0] if single else out
 
     # How they do it.
 
     def _posterior(self, x: Tensor, a: Tensor, mask: Tensor | None, sample: bool) -> Trace:
         q = Trace(observed={"a": a}, mask=mask, temperature=1.0 if sample else 0.0)
-        self.infer(q, _Sets(x, a, mask))
+        self.infer(q, Items(x, a, mask))
         return q
 
     def _set_codes(self, x: Tensor, mask: Tensor | None, sample: bool = False) -> Tensor:
@@ -430,51 +408,6 @@ class ContextAwareLearner(Model):
             posterior = self.coding.constant_posterior(read, mask, only.expand(len(x), -1))
             codes.append((posterior.sample() if sample else posterior.mean)[:, index])
         return torch.stack(codes, dim=1)
-
-    def _generate(
-        self,
-        observed: Mapping[str, Tensor],
-        replay: Mapping[str, Tensor],
-        shape: tuple[int, int],
-        temperature: float = 1.0,
-        draw: bool = False,
-    ) -> Tensor:
-        if shape[0] < 1 or shape[1] < 1:
-            raise ConfigurationError(f"expected at least one set and one item to generate, got {shape}")
-        if temperature < 0:
-            raise ConfigurationError(f"temperature: expected 0 or more, got {temperature}")
-        p = Trace(observed=observed, replay=replay, temperature={"z": temperature})
-        self.generate(p, shape)
-        p.check_visited()
-        return p["x"].value if draw else _mean_items(p)
-
-    def _read_sets(self, x: Any, mask: Tensor | None, what: str = "x") -> tuple[Tensor, Tensor | None, bool]:
-        """Sets as `[B, N, ...]`, their mask, and whether it was a single set without `B`."""
-        event = len(self.item_shape)
-        if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", None) == event + 1 for part in x):
-            parts = [self.read_items(part, what) for part in x]
-            longest = max(len(part) for part in parts)
-            padding = [F.pad(part, (0, 0) * event + (0, longest - len(part))) for part in parts]
-            present = torch.zeros(len(parts), longest, device=self.device, dtype=parts[0].dtype)
-            for row, part in enumerate(parts):
-                present[row, : len(part)] = 1.0
-            x, mask = torch.stack(padding), present
-        x = self.read_items(x, what)
-        if x.ndim not in (event + 1, event + 2) or 0 in x.shape[: x.ndim - event]:
-            raise ShapeError(
-                f"{what}: expected sets [B, N, {', '.join(map(str, self.item_shape))}] or one set without B, with at "
-                f"least one item each, got {list(x.shape)}"
-            )
-        single = x.ndim == event + 1
-        if mask is not None:
-            mask = torch.as_tensor(mask, dtype=x.dtype, device=x.device)
-            mask = mask.unsqueeze(0) if single and mask.ndim == 1 else mask
-        x = x.unsqueeze(0) if single else x
-        if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
-            raise ShapeError(f"mask: expected {list(x.shape[:2])}, one entry an item, got {list(mask.shape)}")
-        if mask is not None and not bool((present := mask.sum(1)).all()):
-            raise ShapeError(f"{what}: set {int(present.argmin())} has no item; leave it out")
-        return x, mask, single
 
     def _read_constant(self, constant: Any, sets: int) -> Tensor:
         """Read context names, or rows of 0 and 1, as `a` `[B, K]`."""
@@ -497,18 +430,5 @@ class ContextAwareLearner(Model):
         return a.expand(sets, -1)
 
 
-class _Sets:
-    """A batch as `infer` reads it."""
-
-    def __init__(self, x: Tensor, constant: Tensor, mask: Tensor | None):
-        self.x, self.constant, self.mask = x, constant, mask
-
-
 def _varying_mask(a: Tensor, items: int) -> Tensor:
     return spread(1 - a, items)  # [B, N, K]
-
-
-def _mean_items(p: Trace) -> Tensor:
-    distribution = p["x"].distribution
-    assert distribution is not None
-    return distribution.mean

@@ -5,7 +5,7 @@ from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEnco
 from coset.networks.heads import EvidenceHead, GaussianHead, Likelihood
 from coset.networks.items import ItemDecoder, ItemEncoder
 from coset.networks.mlp import MLP, ResidualMLP
-from coset.networks.pooling import StatisticNetwork
+from coset.networks.pooling import SetPosterior, StatisticNetwork
 
 __all__ = [
     "MLP",
@@ -18,6 +18,7 @@ __all__ = [
     "Likelihood",
     "ResidualMLP",
     "SeparateContexts",
+    "SetPosterior",
     "StatisticNetwork",
     "TiedContexts",
 ]

@@ -136,40 +136,41 @@ class TiedContexts(nn.Module):
                     self.prototype_location[kind, index] = location[chosen, index]
                     self.prototype_scale[kind, index] = scale[chosen, index]
 
-    def membership(self, read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Tensor:
-        """How badly each item's evidence tells which set it was drawn from: nats per set `[B]`, never negative.
 
-        With contexts c_k ~ N(0, I) and conjugate evidence, the odds that item x shares its c_k with the items of a set
-        D rather than having one of its own are known in closed form,
+def membership(read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Tensor:
+    """How badly each item's evidence tells which set it was drawn from: nats per set `[B]`, never negative.
 
-            s(x, D) = log ∫ p(c | x) p(c | D) / p(c) dc = log Z(η + η_D, τ + τ_D) − log Z(η, τ) − log Z(η_D, τ_D),
-            log Z(η, τ) = η² / (2 (1 + τ)) − log(1 + τ) / 2,   summed over dimensions,
+    With contexts c_k ~ N(0, I) and conjugate evidence, the odds that item x shares its c_k with the items of a set
+    D rather than having one of its own are known in closed form,
 
-        and softmax over the sets that hold k constant gives the posterior probability that x was drawn from each (an
-        item is left out of its own set's evidence). The result is −log of that of the true set, summed over items and
-        constant contexts. As a cross-entropy it is not negative, so subtracting it, with any weight, from a lower bound
-        on log p(D | a) leaves a lower bound. It moves into c_k what a set's items agree on and other sets' do not.
-        """
-        pull, precision = read  # [B, N, K, C]
-        present = torch.ones_like(pull[..., 0, 0]) if mask is None else mask  # [B, N]
-        if mask is not None:  # no evidence of padding: taken out of a set that it isn't in, its precision is negative
-            pull, precision = (torch.where(mask[..., None, None] > 0, part, 0.0) for part in read)
-        set_pull, set_precision = pull.sum(1), precision.sum(1)  # [B, K, C]
-        alone = _log_normalizer(pull, precision).sum(-1)  # [B, N, K]
-        others = _log_normalizer(set_pull, set_precision).sum(-1)  # [B, K]
-        together = _log_normalizer(
-            pull.unsqueeze(-2) + set_pull.transpose(0, 1), precision.unsqueeze(-2) + set_precision.transpose(0, 1)
-        ).sum(-1)  # [B, N, K, B]; the sum over C is over all pairs of an item and a set, hence the cost of this method
-        score = together - alone.unsqueeze(-1) - others.T
-        own_pull, own_precision = set_pull.unsqueeze(1), set_precision.unsqueeze(1)  # [B, 1, K, C]
-        rest = _log_normalizer(own_pull - pull, own_precision - precision).sum(-1)  # [B, N, K]
-        own = others.unsqueeze(1) - alone - rest  # [B, N, K]: the item beside the rest of its own set
-        itself = torch.eye(len(a), dtype=torch.bool, device=a.device)[:, None, None, :]
-        score = torch.where(itself, own.unsqueeze(-1), score)
-        score = score.masked_fill(a.T <= 0, -torch.inf)  # sets in which k varies are no candidates
-        loss = -torch.diagonal(score.log_softmax(-1), dim1=0, dim2=-1).permute(2, 0, 1)  # [B, N, K]
-        counts = present.unsqueeze(-1) * a.unsqueeze(1)  # [B, N, K]
-        return torch.where(counts > 0, loss * counts, 0.0).sum((1, 2))
+        s(x, D) = log ∫ p(c | x) p(c | D) / p(c) dc = log Z(η + η_D, τ + τ_D) − log Z(η, τ) − log Z(η_D, τ_D),
+        log Z(η, τ) = η² / (2 (1 + τ)) − log(1 + τ) / 2,   summed over dimensions,
+
+    and softmax over the sets that hold k constant gives the posterior probability that x was drawn from each (an
+    item is left out of its own set's evidence). The result is −log of that of the true set, summed over items and
+    constant contexts. As a cross-entropy it is not negative, so subtracting it, with any weight, from a lower bound
+    on log p(D | a) leaves a lower bound. It moves into c_k what a set's items agree on and other sets' do not.
+    """
+    pull, precision = read  # [B, N, K, C]
+    present = torch.ones_like(pull[..., 0, 0]) if mask is None else mask  # [B, N]
+    if mask is not None:  # no evidence of padding: taken out of a set that it isn't in, its precision is negative
+        pull, precision = (torch.where(mask[..., None, None] > 0, part, 0.0) for part in read)
+    set_pull, set_precision = pull.sum(1), precision.sum(1)  # [B, K, C]
+    alone = _log_normalizer(pull, precision).sum(-1)  # [B, N, K]
+    others = _log_normalizer(set_pull, set_precision).sum(-1)  # [B, K]
+    together = _log_normalizer(
+        pull.unsqueeze(-2) + set_pull.transpose(0, 1), precision.unsqueeze(-2) + set_precision.transpose(0, 1)
+    ).sum(-1)  # [B, N, K, B]; the sum over C is over all pairs of an item and a set, hence the cost of this method
+    score = together - alone.unsqueeze(-1) - others.T
+    own_pull, own_precision = set_pull.unsqueeze(1), set_precision.unsqueeze(1)  # [B, 1, K, C]
+    rest = _log_normalizer(own_pull - pull, own_precision - precision).sum(-1)  # [B, N, K]
+    own = others.unsqueeze(1) - alone - rest  # [B, N, K]: the item beside the rest of its own set
+    itself = torch.eye(len(a), dtype=torch.bool, device=a.device)[:, None, None, :]
+    score = torch.where(itself, own.unsqueeze(-1), score)
+    score = score.masked_fill(a.T <= 0, -torch.inf)  # sets in which k varies are no candidates
+    loss = -torch.diagonal(score.log_softmax(-1), dim1=0, dim2=-1).permute(2, 0, 1)  # [B, N, K]
+    counts = present.unsqueeze(-1) * a.unsqueeze(1)  # [B, N, K]
+    return torch.where(counts > 0, loss * counts, 0.0).sum((1, 2))
 
 
 def _total(read: tuple[Tensor, Tensor], mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ class GaussianHead(nn.Module):
 
     Args:
         inputs: size of the vector it is conditioned on.
-        hidden: units of its three layers.
+        hidden: units of its three layers; None for a linear map alone, where a whole network stands before it.
         dim: dimensions of each Gaussian.
         count: how many; None for a single one without that axis.
         norm: `batch`, `layer` or `none`.
@@ -29,10 +29,13 @@ class GaussianHead(nn.Module):
     torch.Size([4, 5, 2])
     """
 
-    def __init__(self, inputs: int, hidden: int, dim: int, count: int | None = None, norm: Normalization = "batch"):
+    def __init__(
+        self, inputs: int, hidden: int | None, dim: int, count: int | None = None, norm: Normalization = "batch"
+    ):
         super().__init__()
         self.dim, self.count = dim, count
-        self.network = MLP(inputs, hidden, 2 * dim * (count or 1), norm)
+        outputs = 2 * dim * (count or 1)
+        self.network = nn.Linear(inputs, outputs) if hidden is None else MLP(inputs, hidden, outputs, norm)
 
     def forward(self, x: Tensor) -> Independent:
         """Map `[..., inputs]` to a Gaussian with batch axes `[...]`, or `[..., count]`, and event `[dim]`."""

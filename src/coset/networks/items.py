@@ -1,16 +1,17 @@
 """The two ends of every model: items to features, and latent vectors to the parameters of a likelihood."""
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
-from coset.networks.mlp import MLP, Normalization, ResidualMLP, normalization
+from coset.networks.mlp import MLP, Normalization, ResidualMLP, layers, normalization
 from coset.shapes import flatten_items
 
-Architecture = Literal["convolutional", "dense"]
+Architecture = Literal["convolutional", "dense", "plain", "none"]
 
 
 def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -32,22 +33,19 @@ def default_architecture(item_shape: Sequence[int]) -> Architecture:
     return "dense" if len(item_shape) == 1 else "convolutional"
 
 
-def _size(item_shape: Sequence[int]) -> int:
-    size = 1
-    for side in item_shape:
-        size *= side
-    return size
-
-
 class ItemEncoder(nn.Module):
     """Features of each item, in one pass over all items of all sets.
 
     Args:
         item_shape: `(D,)`, `(H, W)` or `(C, H, W)`.
         features: size of the feature vector.
-        architecture: `convolutional` for images, `dense` for anything.
-        channels: channels of the convolutional groups.
+        architecture: `convolutional` for images; for anything `dense`, residual blocks of `features` units, `plain`,
+            a chain of layers of `channels` and then `features` units, or `none`, items as they are.
+        channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
+
+    Attributes:
+        features: size of the feature vector; of the item itself with `none`.
     """
 
     def __init__(
@@ -59,15 +57,21 @@ class ItemEncoder(nn.Module):
         norm: Normalization = "batch",
     ):
         super().__init__()
-        self.item_shape = tuple(item_shape)
-        if architecture == "convolutional":
-            self.input_shape: tuple[int, ...] = _as_image(self.item_shape)
-            self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
-        elif architecture == "dense":
-            self.input_shape = (_size(item_shape),)
-            self.network = ResidualMLP(self.input_shape[0], features, norm=norm)
-        else:
-            raise ConfigurationError(f"unknown architecture {architecture!r}: convolutional or dense")
+        self.item_shape, self.features = tuple(item_shape), features
+        size = math.prod(self.item_shape)
+        self.input_shape: tuple[int, ...] = (size,)
+        match architecture:
+            case "convolutional":
+                self.input_shape = _as_image(self.item_shape)
+                self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
+            case "dense":
+                self.network = ResidualMLP(size, features, norm=norm)
+            case "plain":
+                self.network = layers(size, [*channels, features], norm)
+            case "none":
+                self.network, self.features = nn.Identity(), size
+            case _:
+                raise ConfigurationError(f"unknown architecture {architecture!r}: {', '.join(get_args(Architecture))}")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map items `[..., *item_shape]` to features `[..., features]`."""
@@ -77,7 +81,7 @@ class ItemEncoder(nn.Module):
 
 
 class ItemDecoder(nn.Module):
-    """Parameters of an item's likelihood from a latent vector; takes the same architectures as `ItemEncoder`."""
+    """Parameters of an item's likelihood from a latent vector: the mirror image of `ItemEncoder`."""
 
     def __init__(
         self,
@@ -90,13 +94,19 @@ class ItemDecoder(nn.Module):
     ):
         super().__init__()
         self.item_shape = tuple(item_shape)
-        if architecture == "convolutional":
-            body = nn.Sequential(MLP(inputs, hidden, hidden, norm), normalization(norm, hidden), nn.ReLU())
-            out: nn.Module = ConvolutionalDecoder(hidden, _as_image(self.item_shape), channels, norm)
-        else:
-            body = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm))
-            out = nn.Linear(hidden, _size(item_shape))
-        self.network = nn.Sequential(*body, out)
+        size = math.prod(self.item_shape)
+        match architecture:
+            case "convolutional":
+                body = [MLP(inputs, hidden, hidden, norm), normalization(norm, hidden), nn.ReLU()]
+                out: nn.Module = ConvolutionalDecoder(hidden, _as_image(self.item_shape), channels, norm)
+                self.network = nn.Sequential(*body, out)
+            case "dense":
+                self.network = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm), nn.Linear(hidden, size))
+            case "plain":
+                widths = [hidden, *reversed(channels)]
+                self.network = nn.Sequential(layers(inputs, widths, norm), nn.Linear(widths[-1], size))
+            case _:
+                self.network = nn.Sequential(MLP(inputs, hidden, size, norm))
 
     def forward(self, latent: Tensor) -> Tensor:
         """Map `[..., inputs]` to `[..., *item_shape]`."""

@@ -1,5 +1,6 @@
 """Fully connected networks over the last axis, whatever axes stand before it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,6 +23,14 @@ def normalization(kind: Normalization, features: int) -> nn.Module:
             return nn.Identity()
         case _:
             raise ConfigurationError(f"unknown normalization {kind!r}: batch, layer or none")
+
+
+def layers(inputs: int, widths: Sequence[int], norm: Normalization = "batch") -> nn.Sequential:
+    """A plain chain of fully connected layers, each with normalisation and ReLU: `[n, inputs] → [n, widths[-1]]`."""
+    chain: list[nn.Module] = []
+    for before, after in zip([inputs, *widths], widths, strict=False):
+        chain += [nn.Linear(before, after, bias=norm == "none"), normalization(norm, after), nn.ReLU()]
+    return nn.Sequential(*chain)
 
 
 class MLP(nn.Module):

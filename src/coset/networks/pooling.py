@@ -1,7 +1,15 @@
-"""The statistic network: from the items of a set to one vector for the set."""
+"""From the items of a set to one vector, or one posterior, for the set."""
 
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Independent
 
+from coset.distributions import diagonal_normal
+from coset.errors import ConfigurationError
+from coset.networks.heads import EvidenceHead, posterior_from_evidence
 from coset.networks.mlp import MLP, Normalization
 from coset.shapes import join, masked_mean
 
@@ -43,3 +51,80 @@ class StatisticNetwork(nn.Module):
         if extra is not None:
             parts.append(extra)
         return self.after(join(*parts))
+
+
+class SetPosterior(nn.Module):
+    """q(c | D): a diagonal Gaussian over a set's context, from a sum over its items of any number.
+
+    Each item is mapped to a vector, the vectors are summed, and the sum s and the number of items N give the posterior:
+
+    - `mean`: a network of s / N alone (Edwards & Storkey 2016; thesis 5.2). It cannot know how many items there were.
+    - `size`: the network of s / N gives a location m and, for each dimension, the precision τ that one item
+      contributes; with the prior N(0, I) beside them,  q = N( N τ m / (1 + N τ), 1 / (1 + N τ) ).
+      The posterior narrows as that of a parameter does, at sizes no training set had.
+    - `product`: s is the summed Gaussian evidence of the items, a product of experts; see `EvidenceHead`.
+
+    Because items enter through a sum, leaving one out is a subtraction: see `NeuralStatistician.summarise`.
+
+    Args:
+        features: size of an item's features.
+        hidden: units of its networks.
+        dim: dimensions C of the context.
+        kind: `mean`, `size` or `product`.
+        norm: `batch`, `layer` or `none`.
+
+    >>> pool = SetPosterior(8, 16, dim=3, kind="size").eval()
+    >>> few, many = (pool(torch.ones(1, items, 8), None).base_dist.scale for items in (5, 500))
+    >>> bool((many < few).all())
+    True
+    """
+
+    def __init__(
+        self,
+        features: int,
+        hidden: int,
+        dim: int,
+        kind: Literal["mean", "size", "product"] = "product",
+        norm: Normalization = "batch",
+    ):
+        super().__init__()
+        if kind not in ("mean", "size", "product"):
+            raise ConfigurationError(f"unknown pooling {kind!r}: mean, size or product")
+        self.kind, self.dim = kind, dim
+        if kind == "product":
+            self.evidence = EvidenceHead(features, hidden, dim, 1, norm)
+        else:
+            self.before = MLP(features, hidden, hidden, norm)
+            self.after = MLP(hidden, hidden, 2 * dim, norm)
+
+    def read(self, features: Tensor) -> Tensor:
+        """What each item adds to the sum: `[..., F] → [..., P]`."""
+        if self.kind == "product":
+            return torch.cat(self.evidence(features), -1).squeeze(-2)  # [..., 2·C]
+        return self.before(features)
+
+    def of_sum(self, total: Tensor, count: Tensor) -> Independent:
+        """The posterior of sets with summed vectors `[..., P]` and `[...]` items."""
+        if self.kind == "product":
+            pull, precision = total.chunk(2, -1)
+            return posterior_from_evidence(pull, precision)
+        location, raw = self.after(total / count.unsqueeze(-1)).chunk(2, -1)
+        if self.kind == "mean":
+            return diagonal_normal(location, raw)
+        if location.dtype in (torch.bfloat16, torch.float16):
+            location, raw = location.float(), raw.float()
+        precision = count.unsqueeze(-1) * F.softplus(raw)
+        return posterior_from_evidence(precision * location, precision)
+
+    def forward(self, features: Tensor, mask: Tensor | None) -> Independent:
+        """Map item features `[B, N, F]` and mask `[B, N]` to a Gaussian with batch axes `[B]` and event `[C]`."""
+        return self.of_sum(*pooled(self.read(features), mask))
+
+
+def pooled(items: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sum over the present items, and their number: `[B, N, P]`, `[B, N]` → `[B, P]`, `[B]`."""
+    if mask is None:
+        return items.sum(-2), items.new_full(items.shape[:-2], items.shape[-2])
+    weight = mask.unsqueeze(-1).to(items.dtype)
+    # `where` before the sum: padding may hold anything, and 0 · NaN is NaN.
+    return torch.where(weight > 0, items * weight, 0.0).sum(-2), weight.sum((-2, -1))

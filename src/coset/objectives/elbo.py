@@ -1,7 +1,8 @@
 """The evidence lower bound, term by term."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -34,16 +35,52 @@ class Bound:
     def weighted(self, weights: Mapping[str, float]) -> Tensor:
         """The sum with a weight per site, 1 where none is given; no longer a bound unless penalties only gain weight.
 
+        A weight for `z` also counts for the sites `z.1`, `z.2` of its group that have none of their own.
+
         Raises:
             ConfigurationError: a weight for a site that the model does not have.
         """
+        known = {*self.terms, *(_group(name) for name in self.terms)}
         for name in weights:
-            if name not in self.terms:
+            if name not in known:
                 raise ConfigurationError(f"weight for a site {name!r} that is not there; {nearest(name, self.terms)}")
-        signed = [
-            (1.0 if name in self.gains else -1.0) * weights.get(name, 1.0) * term for name, term in self.terms.items()
-        ]
+        signed = []
+        for name, term in self.terms.items():
+            weight = weights.get(name, weights.get(_group(name), 1.0))
+            signed.append((weight if name in self.gains else -weight) * term)
         return torch.stack(torch.broadcast_tensors(*signed)).sum(0)
+
+
+def _group(name: str) -> str:
+    return name.partition(".")[0]
+
+
+class Programs(Protocol):
+    """A model's two programs, ready to be run on a batch; `coset.models.base.Programs` is one."""
+
+    def infer(
+        self, particles: int | None = None, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False
+    ) -> Trace:
+        """Run the inference program: S particles, or the latent values `replay` scored again."""
+        ...
+
+    def generate(self, q: Trace, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False) -> Trace:
+        """Run the generative program on the items, replaying `q`, or in its place the values `replay`."""
+        ...
+
+
+Objective = Callable[[Programs], Bound]
+"""What training maximises: runs the programs as it needs them, and returns a bound per set."""
+
+
+@dataclass(frozen=True)
+class EvidenceLowerBound:
+    """The evidence lower bound, from one draw of all latent variables; see `elbo`."""
+
+    def __call__(self, programs: Programs) -> Bound:
+        """Run both programs and return the bound."""
+        q = programs.infer()
+        return elbo(q, programs.generate(q))
 
 
 def elbo(q: Trace, p: Trace) -> Bound:
@@ -58,8 +95,7 @@ def elbo(q: Trace, p: Trace) -> Bound:
     Raises:
         TraceError: a site was misspelt, is latent in one program only, or was not replayed.
     """
-    q.check_visited()
-    p.check_visited()
+    check_matching(q, p)
     terms: dict[str, Tensor] = {}
     gains = set()
     for site in p:
@@ -68,21 +104,31 @@ def elbo(q: Trace, p: Trace) -> Bound:
         elif site.provenance == "observed":
             terms[site.name] = site.log_prob
             gains.add(site.name)
-        elif site.name not in q:
-            raise TraceError(
-                f"the generative program drew {site.name!r} afresh: it is neither observed nor a site of the inference "
-                f"program; {nearest(site.name, [other.name for other in q])}"
-            )
-        elif site.provenance != "replayed":
-            raise TraceError(f"site {site.name!r} was drawn twice: run the generative program with replay=q")
         elif q[site.name].provenance == "observed":
             terms[site.name] = torch.zeros_like(site.log_prob)
         else:
             terms[site.name] = kl(q[site.name], site)
+    return Bound(terms, frozenset(gains))
+
+
+def check_matching(q: Trace, p: Trace) -> None:
+    """Raise a `TraceError` unless `p` replays the latent sites of `q`, all of them and no others."""
+    q.check_visited()
+    p.check_visited()
+    for site in p:
+        if site.distribution is None or site.provenance == "observed":
+            continue
+        if site.name not in q:
+            raise TraceError(
+                f"the generative program drew {site.name!r} afresh: it is neither observed nor a site of the inference "
+                f"program; {nearest(site.name, [other.name for other in q])}"
+            )
+        if site.provenance != "replayed":
+            raise TraceError(f"site {site.name!r} was drawn twice: run the generative program with replay=q")
+    names = [site.name for site in p]
     for site in q:
-        if site.name not in terms:
+        if site.name not in names:
             raise TraceError(
                 f"the inference program has a site {site.name!r} that the generative one lacks; "
-                f"{nearest(site.name, terms)}"
+                f"{nearest(site.name, names)}"
             )
-    return Bound(terms, frozenset(gains))

@@ -1,6 +1,7 @@
-"""Recipes: one YAML file an experiment, with its data, model, sets, objective and training."""
+"""Recipes: one YAML file an experiment, with its data, model, sets, objective, schedule and training."""
 
 import inspect
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,12 +12,15 @@ import yaml
 
 from coset.errors import ConfigurationError, nearest
 
-SECTIONS = ("data", "model", "sets", "objective", "training", "trainer")
+SECTIONS = ("data", "model", "sets", "objective", "schedule", "training", "trainer")
 
-# Where a section's `class` is looked for: any public class of these modules.
-_DATA = ("coset.data.rotated", "coset.data.black_white", "coset.data.mnist", "coset.data.digits")
-_MODELS = ("coset.models",)
-_OBJECTIVES = ("coset.objectives",)
+# Where a section's `class` is looked for.
+_PACKAGES = {
+    "data": "coset.data",
+    "model": "coset.models",
+    "objective": "coset.objectives",
+    "schedule": "coset.objectives.schedules",
+}
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,19 @@ class Recipe:
 
     def data(self) -> Any:
         """The data set; its `load_splits()` reads the files."""
-        return _build(self.sections["data"], _DATA, "data")
+        return _build(self.sections, "data")
 
     def model(self, table: Any) -> Any:
         """A model for the items of a table."""
         options = dict(self.sections["model"])
-        return _find(options.pop("class"), _MODELS, "model").for_data(table, **options)
+        return _find(options.pop("class"), "model").for_data(table, **options)
 
     def fit_options(self) -> dict[str, Any]:
         """Keyword arguments for `coset.fit`."""
         options = {"sets": self.sections["sets"], **self.sections["training"], **self.sections["trainer"]}
-        if self.sections["objective"]:
-            options["schedule"] = _build(self.sections["objective"], _OBJECTIVES, "objective")
+        for section in ("objective", "schedule"):
+            if self.sections[section]:
+                options[section] = _build(self.sections, section)
         return options
 
     def as_yaml(self) -> str:
@@ -129,19 +134,34 @@ def _value(text: str) -> Any:
     return value
 
 
-def _find(name: str, modules: Sequence[str], section: str) -> Any:
-    found = {}
-    for module in modules:
-        classes = inspect.getmembers(import_module(module), inspect.isclass)
-        found |= {key: value for key, value in classes if value.__module__.startswith(module)}
+def data_sets() -> dict[str, Any]:
+    """Every data set by the name of its class: those of `coset.data` that can load splits. A new file is found."""
+    return {name: found for name, found in _classes("coset.data").items() if hasattr(found, "load_splits")}
+
+
+def _classes(package: str) -> dict[str, Any]:
+    """Public, concrete classes that are defined in the modules of a package, or in a module."""
+    top = import_module(package)
+    names = [module.name for module in pkgutil.iter_modules(getattr(top, "__path__", []))]
+    modules = [top, *(import_module(f"{package}.{name}") for name in names)]
+    return {
+        name: found
+        for module in modules
+        for name, found in inspect.getmembers(module, inspect.isclass)
+        if found.__module__ == module.__name__ and not inspect.isabstract(found) and not name.startswith("_")
+    }
+
+
+def _find(name: str, section: str) -> Any:
+    found = data_sets() if section == "data" else _classes(_PACKAGES[section])
     if name not in found:
         raise ConfigurationError(f"{section}.class: nothing is called {name!r}; {nearest(str(name), found)}")
     return found[name]
 
 
-def _build(options: Mapping[str, Any], modules: Sequence[str], section: str) -> Any:
-    options = dict(options)
-    return _find(options.pop("class"), modules, section)(**options)
+def _build(sections: Mapping[str, Any], section: str) -> Any:
+    options = dict(sections[section])
+    return _find(options.pop("class"), section)(**options)
 
 
 def _check(recipe: Recipe) -> None:
@@ -152,19 +172,29 @@ def _check(recipe: Recipe) -> None:
     from coset.training import fit
 
     sections = recipe.sections
-    for section, modules in (("data", _DATA), ("model", _MODELS), ("objective", _OBJECTIVES)):
-        if not sections[section] and section == "objective":
+    for section in _PACKAGES:
+        if not sections[section] and section in ("objective", "schedule"):
             continue
         if "class" not in sections[section]:
             raise ConfigurationError(f"recipe {recipe.name}: section {section!r} needs a `class`")
         parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(_find(sections[section]["class"], modules, section), None, skip={"item_shape"})
+        parser.add_class_arguments(_find(sections[section]["class"], section), None, skip={"item_shape"})
         _hold(parser, section, {key: value for key, value in sections[section].items() if key != "class"})
     parser = ArgumentParser(exit_on_error=False)
     parser.add_method_arguments(FactorTable, "sets", None, skip={"contexts", "seed"})
     _hold(parser, "sets", sections["sets"])
     parser = ArgumentParser(exit_on_error=False)
-    skipped: set[str | int] = {"model", "data", "validation", "output", "resume", "sets", "schedule", "trainer"}
+    skipped: set[str | int] = {
+        "model",
+        "data",
+        "validation",
+        "output",
+        "resume",
+        "sets",
+        "objective",
+        "schedule",
+        "trainer",
+    }
     parser.add_function_arguments(fit, None, skip=skipped, fail_untyped=False)
     _hold(parser, "training", sections["training"])
     if sections["trainer"]:

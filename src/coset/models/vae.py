@@ -1,0 +1,104 @@
+"""The variational autoencoder.
+
+Generative process (Kingma & Welling 2013; thesis 4.2), for each item on its own:
+
+    z ~ N(0, I)
+    x ~ p(x | z)
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from coset.distributions import standard_normal
+from coset.errors import ConfigurationError, ShapeError
+from coset.models.base import Batch, Items, Model, inference
+from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.mlp import Normalization
+from coset.trace import Trace
+
+
+class VAE(Model):
+    """Learns a code for each item by itself; what items of a set share plays no part.
+
+    Args:
+        item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`, sides from 8 up for convolutions.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        z_dim: Z, dimensions of the code.
+        features: units of the last layer before the code, and of the first after it.
+        architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
+        channels: channels of the convolutional groups, or units of further plain layers.
+        norm: `batch`, `layer` or `none`.
+
+    >>> import torch
+    >>> model = VAE((4,), z_dim=2, features=8)
+    >>> model.sample(n=5).shape, model.embed(torch.rand(7, 4)).shape
+    (torch.Size([5, 4]), torch.Size([7, 2]))
+    """
+
+    def __init__(
+        self,
+        item_shape: Sequence[int],
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        z_dim: int = 50,
+        features: int = 256,
+        architecture: Architecture | None = None,
+        channels: Sequence[int] = (16, 32, 64),
+        norm: Normalization = "batch",
+    ):
+        super().__init__()
+        for name, size in dict(z_dim=z_dim, features=features).items():
+            if size < 1:
+                raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
+        self.item_shape, self.z_dim = tuple(item_shape), z_dim
+        architecture = architecture or default_architecture(self.item_shape)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.z_posterior = GaussianHead(self.encoder.features, None, z_dim)
+        self.decoder = ItemDecoder(z_dim, self.item_shape, features, architecture, channels, norm)
+        self.likelihood = Likelihood(likelihood, self.item_shape)
+
+    def infer(self, q: Trace, batch: Batch) -> None:
+        """q(z | x); thesis 4.2."""
+        q.sample("z", self.z_posterior(self.encoder(batch.x)), axes="BN")
+
+    def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
+        """p(z) p(x | z); thesis 4.2."""
+        like = next(self.parameters())
+        z = p.sample("z", standard_normal(like.new_zeros(*shape, self.z_dim)), axes="BN")
+        return p.sample("x", self.likelihood(self.decoder(z)), axes="BN")
+
+    @inference
+    def embed(self, items: Any, sample: bool = False) -> Tensor:
+        """Codes of items `[n, *item_shape]`: means of q(z | x), or draws from it, `[n, Z]`."""
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
+        q = Trace(temperature=1.0 if sample else 0.0)
+        self.infer(q, Items(x))
+        return q["z"].value[:, 0]
+
+    @inference
+    def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
+        """Items as the model sees them, `[n, *item_shape]`: decoded from the means of q(z | x), or from draws."""
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
+        q = Trace(temperature=1.0 if sample else 0.0)
+        self.infer(q, Items(x))
+        return self.decode((len(x), 1), replay=q)[:, 0]
+
+    @inference
+    def sample(self, n: int = 8, temperature: float = 1.0, draw: bool = False) -> Tensor:
+        """New items `[n, *item_shape]`; `temperature` and `draw` as in `decode`."""
+        return self.decode((n, 1), temperature=temperature, draw=draw)[:, 0]
+
+    @inference
+    def decode_codes(self, z: Any) -> Tensor:
+        """Means of p(x | z) at given codes `[n, Z]`: `[n, *item_shape]`, such as those of a grid (figure 4.3).
+
+        Raises:
+            ShapeError: these are no codes of this model.
+        """
+        like = next(self.parameters())
+        codes = z.to(like) if isinstance(z, Tensor) else like.new_tensor(z)
+        if codes.ndim != 2 or codes.shape[1] != self.z_dim or not len(codes):
+            raise ShapeError(f"z: expected codes [n, {self.z_dim}], got {list(codes.shape)}")
+        return self.decode((len(codes), 1), replay={"z": codes.unsqueeze(1)})[:, 0]
