@@ -183,21 +183,17 @@ class ContextAwareLearner(Model):
 
     @inference
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Take posteriors of training data as the priors of contexts; see `TiedContexts.settle`."""
+        """Take posteriors of training sets as the prior of contexts; see `TiedContexts.settle`."""
         if not isinstance(self.coding, TiedContexts):
             return
         found = []
         for batch in batches:
-            q = Trace(observed={} if batch.constant is None else {"a": batch.constant}, mask=batch.mask)
+            q = Trace(observed=self.known(batch), mask=batch.mask)
             self.infer(q, batch)
-            constant, varying = q["context.constant"].distribution, q["context.varying"].distribution
-            assert isinstance(constant, Independent) and isinstance(varying, Independent)
-            used = q["context.varying"].mask
-            assert used is not None
-            items = (part.flatten(0, 1) for part in (varying.base_dist.loc, varying.base_dist.scale, used))
-            found.append((constant.base_dist.loc, constant.base_dist.scale, q["a"].value, *items))
-        parts = [torch.cat(part) for part in zip(*found, strict=True)]
-        self.coding.settle((parts[0], parts[1], parts[2]), (parts[3], parts[4], parts[5]))
+            posterior = q["context.constant"].distribution
+            assert isinstance(posterior, Independent)
+            found.append((posterior.base_dist.loc, posterior.base_dist.scale, q["a"].value))
+        self.coding.settle(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def anneal(self, fraction: float) -> None:
         """Lower the temperature of a relaxed `a` from 1 to 0.5 over training (thesis 6.4.3)."""

@@ -83,8 +83,8 @@ class TiedContexts(nn.Module):
         self.contexts, self.dim = contexts, dim
         self.evidence = EvidenceHead(features, hidden, dim, contexts, norm)
         self.register_buffer("settled", torch.tensor(False))
-        self.register_buffer("prototype_location", torch.zeros(2, contexts, PROTOTYPES, dim))  # constant, varying
-        self.register_buffer("prototype_scale", torch.ones(2, contexts, PROTOTYPES, dim))
+        self.register_buffer("prototype_location", torch.zeros(contexts, PROTOTYPES, dim))
+        self.register_buffer("prototype_scale", torch.ones(contexts, PROTOTYPES, dim))
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """What the posteriors need of each item: its evidence, pull and precision `[B, N, K, C]`."""
@@ -100,41 +100,44 @@ class TiedContexts(nn.Module):
 
     def constant_prior_given(self, a: Tensor) -> Distribution:
         """N(0, I) for every k in training, the aggregate posterior once settled: `[B, K]`, event `[C]`."""
-        return self._prior(0, a.shape, a)
+        return self._prior(a.shape, a)
 
     def varying_prior_given(self, constant: Tensor, a: Tensor, items: int) -> Distribution:
-        """N(0, I) for every k and item, or their aggregate posterior: `[B, N, K]`, event `[C]`."""
-        return self._prior(1, (*a.shape[:-1], items, self.contexts), a)
+        """The same for every k and item: `[B, N, K]`, event `[C]`."""
+        return self._prior((*a.shape[:-1], items, self.contexts), a)
 
-    def _prior(self, kind: int, shape: Sequence[int], like: Tensor) -> Distribution:
+    def _prior(self, shape: Sequence[int], like: Tensor) -> Distribution:
         if self.training or not self.settled:
             return standard_normal(like.new_zeros(*shape, self.dim))
         wide = (*shape, PROTOTYPES, self.dim)
-        return AggregateNormal(self.prototype_location[kind].expand(wide), self.prototype_scale[kind].expand(wide))
+        return AggregateNormal(self.prototype_location.expand(wide), self.prototype_scale.expand(wide))
 
-    def settle(self, constant: tuple[Tensor, Tensor, Tensor], varying: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Take posteriors of training sets and items as the priors of contexts from now on.
+    def settle(self, location: Tensor, scale: Tensor, used: Tensor) -> None:
+        """Take posteriors of training sets as the prior of contexts from now on, constant or varying.
 
-            p(c_k) = 1/J Σ_j q(c_k | D_j)   for constant contexts, and   1/J Σ_j q(c_k | x_j)   for varying ones
+            p(c_k) = 1/J Σ_j q(c_k | D_j)
 
         N(0, I) keeps codes together while they are learned, but much of what it draws lies between the codes of things
-        that exist. The prior for which the bound is largest is the aggregate posterior (Tomczak & Welling 2018), which
-        J posteriors of training data approach. It is fixed before any other set is seen, so that the bound with it is
-        one on log p(D | a) as before.
+        that exist. The prior for which the bound on constant contexts is largest is the aggregate posterior (Tomczak &
+        Welling 2018), which the posteriors of J training sets approach. It is fixed before any other set is seen, so
+        that the bound with it is one on log p(D | a) as before. A varying context gets the same prior, for it is the
+        same context; a set of many items knows its value far better than one item does. What is drawn from it is
+        sharp. The bound on sets in which much varies is then looser than with N(0, I), for the posterior of a single
+        item is wide beside it.
 
         Args:
-            constant: of q(c_k | D) the means and standard deviations `[sets, K, C]`, and which are in use `[sets, K]`.
-            varying: of q(c_k | x) the same `[items, K, C]`, `[items, K]`. A prior without an example stays N(0, I).
+            location: means of q(c_k | D), `[sets, K, C]`.
+            scale: their standard deviations.
+            used: which of them count, `[sets, K]`; a context without any keeps its prior.
         """
         self.settled.fill_(True)
-        for kind, (location, scale, used) in enumerate((constant, varying)):
-            for index in range(self.contexts):
-                rows = torch.nonzero(used[:, index] > 0)[:, 0]
-                if len(rows):
-                    places = torch.arange(PROTOTYPES, device=rows.device) * max(1, len(rows) // PROTOTYPES)
-                    chosen = rows[places % len(rows)]
-                    self.prototype_location[kind, index] = location[chosen, index]
-                    self.prototype_scale[kind, index] = scale[chosen, index]
+        for index in range(self.contexts):
+            rows = torch.nonzero(used[:, index] > 0)[:, 0]
+            if len(rows):
+                places = torch.arange(PROTOTYPES, device=rows.device) * max(1, len(rows) // PROTOTYPES)
+                chosen = rows[places % len(rows)]
+                self.prototype_location[index] = location[chosen, index]
+                self.prototype_scale[index] = scale[chosen, index]
 
 
 def membership(read: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Tensor:
