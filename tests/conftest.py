@@ -25,10 +25,10 @@ def double() -> Iterator[None]:
 @pytest.fixture
 def hasty_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classifiers that have hardly been trained, where only the way to the figures is tested."""
-    import coset.reproduce
+    import coset.reproduce.composition as home
     from coset.metrics import train_classifier
 
     def train(table, factor, **options):
         return train_classifier(table, factor, steps=3)
 
-    monkeypatch.setattr(coset.reproduce, "load_or_train_classifier", train)
+    monkeypatch.setattr(home, "load_or_train_classifier", train)

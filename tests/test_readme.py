@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from coset.cli import main
-from coset.reproduce import results_table
+from coset.reproduce.readme import results_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from coset.errors import ConfigurationError
-from coset.reproduce import ALIASES, TARGETS, renew_readme, reproduce_target, results_table, run_demo
+from coset.reproduce import ALIASES, TARGETS, reproduce_target
+from coset.reproduce.composition import run_demo
+from coset.reproduce.readme import renew_readme, results_table
 
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIRED = {
@@ -48,7 +50,7 @@ def test_readme_table_is_renewed_between_its_markers(tmp_path):
 
 
 def test_demo_replaces_the_one_before(tmp_path, monkeypatch, hasty_readers):
-    import coset.reproduce as home
+    import coset.reproduce.composition as home
 
     original = home.train_run
     tiny = ["--training.steps=2", "--sets.batch=4", "--trainer.enable_progress_bar=false"]

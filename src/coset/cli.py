@@ -18,7 +18,7 @@ def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
         output: folder for the trained model and the picture; a demo that stands there already is replaced.
         json: print one JSON object and nothing else.
     """
-    from coset.reproduce import run_demo
+    from coset.reproduce.composition import run_demo
 
     with _quiet_stdout(json):
         outcome = run_demo(output)
@@ -169,7 +169,7 @@ def evaluate(
         seed: of the sets and draws.
         json: print one JSON object and nothing else.
     """
-    from coset.reproduce import score_composition
+    from coset.reproduce.composition import score_composition
     from coset.runs import open_run
 
     with _quiet_stdout(json):
@@ -186,7 +186,7 @@ def plot(run: Path, output: Path = Path("curves.png")) -> None:
         run: folder of a run, finished or not.
         output: the picture.
     """
-    from coset.reproduce import plot_curves
+    from coset.reproduce.outcome import plot_curves
 
     plot_curves(run, output)
     print(output)

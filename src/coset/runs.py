@@ -50,9 +50,22 @@ def open_run(folder: str | Path) -> Run:
 
 
 def train_run(
-    recipe: str | Path, folder: str | Path, overrides: Sequence[str] = (), resume: bool = False, **trainer: Any
+    recipe: str | Path,
+    folder: str | Path,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    start: Run | None = None,
+    **trainer: Any,
 ) -> tuple[Run, Record]:
     """Train a recipe into a folder, or take up the training in it where it stopped.
+
+    Args:
+        recipe: name or file.
+        folder: of the run.
+        overrides: as on the command line.
+        resume: go on with the run in the folder.
+        start: a finished run of the same model, with whose weights training begins instead of random ones.
+        trainer: options of `lightning.Trainer`, over those of the recipe.
 
     Raises:
         ConfigurationError: an unknown recipe or option; a folder that holds a run, without `resume`; or a run of
@@ -68,6 +81,11 @@ def train_run(
     run = Run(folder, plan)
     splits = run.splits
     model = plan.model(splits["train"])
+    if start is not None:
+        try:
+            model.load_state_dict(start.model.state_dict())
+        except RuntimeError as reason:
+            raise ConfigurationError(f"{start.folder}: another model than {plan.name}'s: {reason}") from reason
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial")

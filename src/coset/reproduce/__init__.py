@@ -1,0 +1,41 @@
+"""Experiments of the papers: train what is missing, measure, and write `results/`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from coset.errors import ConfigurationError, nearest
+from coset.reproduce.black_white import black_white
+from coset.reproduce.composition import rotated
+from coset.reproduce.outcome import Outcome, Request
+from coset.reproduce.readme import renew_readme
+
+TARGETS: dict[str, Callable[[Request], Outcome]] = {
+    "rotated-mnist-4": rotated,
+    "rotated-mnist-8": rotated,
+    "black-white-mnist": black_white,
+}
+ALIASES = {
+    "table1": "rotated-mnist-4",
+    "paper-figure-2": "rotated-mnist-4",
+    "paper-figure-3": "rotated-mnist-4",
+    "thesis-figure-6.2": "black-white-mnist",
+    "thesis-figure-6.3": "black-white-mnist",
+    "thesis-figure-6.4": "black-white-mnist",
+    "thesis-figure-6.5": "rotated-mnist-8",
+    "thesis-figure-6.6": "rotated-mnist-8",
+    "thesis-figure-6.7": "rotated-mnist-8",
+}
+
+
+def reproduce_target(target: str, runs: Path, results: Path, seed: int = 0) -> Outcome:
+    """Run one experiment by name; see `TARGETS` and `ALIASES`.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
+    name = ALIASES.get(target, target)
+    if name == "readme":
+        return renew_readme(Path("README.md"), results)
+    if name not in TARGETS:
+        raise ConfigurationError(f"unknown experiment {target!r}; {nearest(target, [*TARGETS, *ALIASES, 'readme'])}")
+    return TARGETS[name](Request(name, runs, results, seed))
