@@ -278,8 +278,9 @@ def fit(
         "num_sanity_val_steps": 0,
     }
     if compile:
-        for network in model.children():
-            network.compile()
+        for network in model.children():  # a list of networks is never called itself
+            for part in network if isinstance(network, torch.nn.ModuleList) else [network]:
+                part.compile()
     held_out_loader = None
     if validation is not None:
         held_out = _sampler(model, validation, seed + 1, {**(sets or {}), "batches": None})
