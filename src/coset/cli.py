@@ -202,7 +202,8 @@ def reproduce(
     """Repeat an experiment of the papers: train what is missing, measure, write results/.
 
     Args:
-        target: rotated-mnist-4 (also: table1), rotated-mnist-8, black-white-mnist; or readme, to renew its tables.
+        target: rotated-mnist-4 (also: table1), rotated-mnist-8, black-white-mnist, vae-mnist-2d, vae-mnist-likelihood,
+            one-dimensional-families, omniglot-few-shot, spatial-mnist; or readme, to renew its tables.
         runs: folder of trained runs; finished ones in it are used, unfinished ones resumed.
         results: folder for the JSON file and the pictures.
         seed: of the measurement.
@@ -224,16 +225,16 @@ def data_sets(action: str, name: str | None = None) -> None:
         action: list or fetch.
         name: of the data set to fetch.
     """
-    from coset.data.digits import Digits
     from coset.data.files import fetch, folders
-    from coset.data.mnist import MNIST
+    from coset.recipes import data_sets as classes
 
-    known = {each.name: each for each in (MNIST("mnist"), MNIST("fashion-mnist"), Digits())}
+    every = [each() for each in classes().values()] + [classes()["MNIST"]("fashion-mnist")]
+    known = {each.name: each for each in sorted(every, key=lambda each: each.name)}
     if action == "list" and name is None:
         print("looked for in: " + ", ".join(str(folder) for folder in folders()) + "   (set COSET_DATA to change)")
         for label, each in known.items():
             there = all(any((folder / file.path).is_file() for folder in folders()) for file in each.files)
-            print(f"{label:<16} {'here   ' if there else 'missing'}  {each.source}")
+            print(f"{label:<24} {'here   ' if there else 'missing'}  {each.source}")
     elif action == "fetch" and name in known:
         for file in known[name].files:
             print(fetch(file))

@@ -170,6 +170,61 @@ def embedding(points: Tensor, labels: Sequence[Any] | Tensor, title: str = "") -
     return figure
 
 
+def space(points: Tensor, values: Sequence[str] | Tensor, title: str = "") -> Figure:
+    """Points in space `[n, 3]` from two sides, coloured by their name, or by a number each `[n]`.
+
+    Raises:
+        ShapeError: if points are not in space, or have not one value each.
+    """
+    if points.ndim != 2 or points.shape[1] != 3 or len(values) != len(points):
+        raise ShapeError(
+            f"space: expected points [n, 3] with a value each, got {list(points.shape)} and {len(values)} values"
+        )
+    points = points.detach().float().cpu()
+    figure = _figure((8.4, 3.9))
+    for place, turn in enumerate((30, 120)):
+        axes: Any = figure.add_subplot(1, 2, place + 1, projection="3d")
+        axes.view_init(elev=22, azim=turn)
+        if isinstance(values, Tensor):
+            shown = axes.scatter(*points.T.numpy(), c=values.cpu().numpy(), s=7, cmap="viridis", linewidths=0)
+            if place:
+                figure.colorbar(shown, ax=axes, shrink=0.7, pad=0.08)
+        else:
+            for index, name in enumerate(sorted(set(values))):
+                rows = [row for row, value in enumerate(values) if value == name]
+                colour = COLOURS[index % len(COLOURS)]
+                axes.scatter(*points[rows].T.numpy(), s=7, color=colour, linewidths=0, label=name)
+            if place:
+                axes.legend(frameon=False, fontsize=8, markerscale=2, loc="center left", bbox_to_anchor=(1.05, 0.5))
+        axes.tick_params(labelsize=6)
+    if title:
+        figure.suptitle(title, color=INK, fontsize=10)
+    return figure
+
+
+def points(rows: Mapping[str, Tensor]) -> Figure:
+    """Rows of sets of points in the plane, all on the square from -1 to 1.
+
+    Args:
+        rows: what a row shows → its sets `[columns, points, 2]`; all rows of as many columns.
+    """
+    columns = len(next(iter(rows.values())))
+    figure = _figure((0.8 * columns + 1.2, 0.85 * len(rows)))
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, sets) in zip(panels, rows.items(), strict=True):
+        for axes, places in zip(line, sets, strict=True):
+            size = 5 if len(places) > 10 else 12
+            axes.scatter(*places.detach().float().cpu().T.numpy(), s=size, color=INK, linewidths=0)
+            axes.set_xlim(-1.1, 1.1)
+            axes.set_ylim(-1.1, 1.1)
+            axes.set_aspect("equal")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_color("#c8ccd2")
+        line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center", color=INK)
+    return figure
+
+
 def _figure(size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)

@@ -147,6 +147,11 @@ class NeuralStatistician(Model):
         return self.context_posterior(self.encoder(x), mask)
 
     @inference
+    def read_statistics(self, items: Any) -> Tensor:
+        """What each item `[n, *item_shape]` adds to the sum that q(c | D) is made of, `[n, P]`; see `SetPosterior`."""
+        return self.context_posterior.read(self.encoder(self.read_items(items)))
+
+    @inference
     def embed_sets(self, x: Any, mask: Tensor | None = None, sample: bool = False) -> Tensor:
         """Contexts of sets: means of q(c | D), or draws from it: `[B, C]`, or `[C]` for one set."""
         x, mask, single = self.read_sets(x, mask)

@@ -6,15 +6,27 @@ from pathlib import Path
 from coset.errors import ConfigurationError, nearest
 from coset.reproduce.black_white import black_white
 from coset.reproduce.composition import rotated
+from coset.reproduce.families import families
+from coset.reproduce.few_shot import few_shot
+from coset.reproduce.likelihood import likelihood, plane
 from coset.reproduce.outcome import Outcome, Request
 from coset.reproduce.readme import renew_readme
+from coset.reproduce.spatial import spatial
 
 TARGETS: dict[str, Callable[[Request], Outcome]] = {
     "rotated-mnist-4": rotated,
     "rotated-mnist-8": rotated,
     "black-white-mnist": black_white,
+    "vae-mnist-2d": plane,
+    "vae-mnist-likelihood": likelihood,
+    "one-dimensional-families": families,
+    "omniglot-few-shot": few_shot,
+    "spatial-mnist": spatial,
 }
 ALIASES = {
+    "thesis-figure-4.3": "vae-mnist-2d",
+    "thesis-figure-5.3": "one-dimensional-families",
+    "thesis-figure-5.4": "one-dimensional-families",
     "table1": "rotated-mnist-4",
     "paper-figure-2": "rotated-mnist-4",
     "paper-figure-3": "rotated-mnist-4",

@@ -1,0 +1,57 @@
+"""Test log-likelihood of MNIST by importance sampling, in the setting of Burda et al. (2016)."""
+
+import torch
+
+import coset.plots as plots
+from coset.metrics import log_likelihood, mean_and_error
+from coset.reproduce.outcome import Outcome, Request, curves
+
+PARTICLES = 5000
+PUBLISHED = {"vae": -86.76, "importance": -85.54}
+"""Nats of a test item, one stochastic layer of 50 dimensions; five particles for the importance-weighted bound."""
+
+
+def likelihood(request: Request) -> Outcome:
+    """A VAE trained with the evidence lower bound, and one with the importance-weighted bound of five particles."""
+    plain = request.run("vae-mnist")
+    weighted = request.run("vae-mnist-importance", start=plain)
+    test = plain.splits["test"]
+    x = torch.bernoulli(test.x(), generator=torch.Generator().manual_seed(0))  # the one fixed sample
+    figures: dict[str, float] = {"particles": PARTICLES}
+    for label, run in (("vae", plain), ("importance", weighted)):
+        for name, count in (("", PARTICLES), ("_bound", 1)):
+            estimate, error = mean_and_error(log_likelihood(run.model, x, count, seed=request.seed))
+            figures |= {f"{label}{name}": estimate, f"{label}{name}_standard_error": error}
+        figures[f"published_{label}"] = PUBLISHED[label]
+    torch.manual_seed(request.seed)
+    shown = x[:10]
+    pictures = {
+        "sampled": plots.pair(
+            *(run.model.sample(n=100).cpu().view(10, 10, 28, 28) for run in (plain, weighted)),
+            titles=("evidence lower bound", "importance-weighted bound"),
+        ),
+        "reconstructed": torch.stack([shown, *(run.model.reconstruct(shown).cpu() for run in (plain, weighted))]),
+        "curves": curves(plain),
+        "importance-curves": curves(weighted),
+    }
+    report = "\n".join(
+        f"{label}: {figures[label]:.2f} ± {figures[f'{label}_standard_error']:.2f} nats (published "
+        f"{PUBLISHED[label]}), bound {figures[f'{label}_bound']:.2f}"
+        for label in PUBLISHED
+    )
+    return request.write(figures, pictures, [plain, weighted], report)
+
+
+def plane(request: Request) -> Outcome:
+    """A VAE with two latent dimensions: thesis section 4.4, figure 4.3."""
+    run = request.run(request.name)
+    test = run.splits["test"]
+    codes = run.model.embed(test.x()).cpu()
+    digits = test.column("digit")
+    axis = torch.linspace(-2.5, 2.5, 15)
+    places = torch.cartesian_prod(-axis, axis).flip(1)  # rows from top to bottom, columns from left to right
+    images = run.model.decode_codes(places).cpu().view(15, 15, 28, 28)
+    bound, error = mean_and_error(log_likelihood(run.model, test.x().round(), 1, seed=request.seed))
+    figures = {"bound": bound, "bound_standard_error": error, "code_mean_square": float(codes.square().mean())}
+    pictures = {"embedded": plots.embedding(codes, digits), "grid": images, "curves": curves(run)}
+    return request.write(figures, pictures, [run], f"bound of test items: {bound:.1f} ± {error:.1f} nats")
