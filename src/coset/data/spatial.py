@@ -1,4 +1,4 @@
-"""Spatial MNIST: every image as a set of positions, drawn where its ink is."""
+"""Images as clouds of points: each is a set of places where there is ink."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,30 +6,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coset.data.bases import Base, Derived, base_images
+from coset.data.bases import Base, base_images
+from coset.data.files import DataFile
 from coset.data.table import FactorTable
-from coset.errors import ConfigurationError
+from coset.errors import ConfigurationError, DataError
 
 BLOCK = 4096  # images drawn from at a time
 
 
 @dataclass(frozen=True)
-class SpatialMNIST(Derived):
-    """Every base image as a set of points in the plane (Edwards & Storkey 2016, section 5.2).
+class SpatialMNIST:
+    """Base images as sets of points in the plane, drawn with the intensities as density (Edwards & Storkey 2016).
 
-    A point is a pixel, drawn with its intensity as the probability and then placed evenly within it. Positions run from
-    -1 to 1, x to the right and y upwards.
+    A point is a pixel, drawn with replacement and with probability proportional to its intensity, and in it a place
+    drawn evenly. The image fills the square [−1, 1]²: x to the right, y upwards, the origin in its middle.
 
-    Factors: that of the base, and `image`, a number of its own for each image.
+    Factors: `image`, a number of its own for each within its table, and that of the base. The points of an image stand
+    together.
 
     Args:
         base: "mnist", "fashion-mnist" or "digits".
-        points: How many from each image.
+        points: Points drawn of each image.
         validation: Training images held out of the base, as a number or a fraction; by default as in the base.
-        seed: Chooses which are held out, and the points.
+        seed: Chooses which are held out, and draws the points.
 
-    >>> SpatialMNIST("digits", points=5).load_splits()["test"]
-    FactorTable(1795 items of shape [2]; digit: 10 values; image: 359 values)
+    >>> SpatialMNIST("digits", points=20).load_splits()["test"]
+    FactorTable(7180 items of shape [2]; image: 359 values; digit: 10 values)
     """
 
     base: Base = "mnist"
@@ -47,30 +49,67 @@ class SpatialMNIST(Derived):
         """Name on the command line."""
         return f"spatial-{self.base}"
 
-    def derive(self, table: FactorTable) -> FactorTable:
-        """Points `[n · points, 2]`, those of one image after another."""
-        generator = torch.Generator().manual_seed(self.seed)
-        blocks = torch.arange(len(table)).split(BLOCK)
-        points = torch.cat([draw_points(table.x(rows), self.points, generator) for rows in blocks])
-        factors: dict[str, Any] = {
-            name: [value for value in table.column(name) for _ in range(self.points)] for name in table.factors
-        }
-        image = torch.arange(len(table)).repeat_interleave(self.points)
-        return FactorTable(points.flatten(0, 1), **factors, image=image)
+    @property
+    def source(self) -> str:
+        """Who made the base images, and their licence."""
+        return base_images(self.base).source
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """The files of the base."""
+        return base_images(self.base).files
+
+    def load_splits(self) -> dict[str, FactorTable]:
+        """Tables called train, validation and test, of which no two share a base image.
+
+        Raises:
+            DataFileError: if a file of the base is missing or damaged; says how to get it.
+        """
+        splits = base_images(self.base, self.validation, self.seed).load_splits()
+        return {name: self._scatter(table, stream) for stream, (name, table) in enumerate(splits.items())}
+
+    def _scatter(self, table: FactorTable, stream: int) -> FactorTable:
+        """Points of every image of a table; each part has a stream of random numbers of its own."""
+        generator = torch.Generator().manual_seed(3 * self.seed + stream)
+        rows = (slice(start, start + BLOCK) for start in range(0, len(table), BLOCK))
+        items = torch.cat([draw_points(table.x(block), self.points, generator) for block in rows])  # [n, points, 2]
+        factors: dict[str, Any] = {"image": torch.arange(len(table))}
+        for name, codes in table.factors.items():
+            factors[name] = torch.tensor(table.values[name])[codes]
+        repeated = {name: values.repeat_interleave(self.points) for name, values in factors.items()}  # [n·points]
+        return FactorTable(items.flatten(0, 1), **repeated)
 
 
 def draw_points(images: Tensor, points: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw positions from images `[n, H, W]`, with intensities as probabilities: `[n, points, 2]`, x and y.
+    """Draw points of images, as `SpatialMNIST` does.
+
+    Args:
+        images: Intensities `[n, H, W]`, floating point.
+        points: Points drawn of each.
+        generator: Where random numbers come from.
+
+    Returns:
+        Places `[n, points, 2]`, x from the left and y from below, between −1 and 1.
+
+    Raises:
+        DataError: if an image is blank or has negative intensities.
 
     >>> image = torch.zeros(1, 4, 4)
-    >>> image[0, 0, 3] = 1.0  # the corner at the upper right
-    >>> bool((draw_points(image, 10) >= 0.5).all())
-    True
+    >>> image[0, 0, 3] = 1  # the upper right corner
+    >>> x, y = draw_points(image, points=100).unbind(-1)
+    >>> bool(x.min() >= 0.5), bool(y.min() >= 0.5)
+    (True, True)
     """
-    height, width = images.shape[-2:]
-    pixel = torch.multinomial(images.flatten(1), points, replacement=True, generator=generator)  # [n, points]
-    row, column = pixel // width, pixel % width
-    within = torch.rand(*pixel.shape, 2, generator=generator)
-    x = (column + within[..., 0]) / width * 2 - 1
-    y = 1 - (row + within[..., 1]) / height * 2
-    return torch.stack([x, y], -1)
+    height, width = images.shape[1:]
+    intensity = images.flatten(1)  # [n, H·W]
+    unusable = (intensity.amin(1) < 0) | (intensity.amax(1) <= 0)  # [n]
+    if unusable.any():
+        raise DataError(
+            f"draw_points: image {int(unusable.int().argmax())} is blank or has negative intensities; rescale the "
+            "images to begin at 0, and leave blank ones out"
+        )
+    pixel = torch.multinomial(intensity, points, replacement=True, generator=generator)  # [n, points]
+    corner = torch.stack([pixel % width, pixel // width], -1)  # [n, points, 2], from the upper left
+    within = torch.rand(corner.shape, dtype=images.dtype, device=images.device, generator=generator)
+    x, y = (2 * (corner + within) / corner.new_tensor([width, height]) - 1).unbind(-1)
+    return torch.stack([x, -y], -1)
