@@ -549,3 +549,41 @@ def test_data_is_taken_in_every_form():
         as_table_or_sets(table, ["digits"])
     with pytest.raises(DataError, match="'digit'; there are: 'context'"):
         as_table_or_sets(collection, ["digit"])
+
+
+# --- independent items --------------------------------------------------------------------------------------
+
+
+def test_an_epoch_of_single_items_goes_through_all_of_them():
+    table = FactorTable(torch.arange(50.0).view(50, 1), digit=torch.arange(50) % 5)
+    sampler = table.sets((), items=1, batch=8, seed=3)
+    drawn = torch.cat([batch.x.flatten() for batch in sampler])
+    assert len(sampler) == 7 and len(drawn) == 56
+    assert sorted(drawn[:50].tolist()) == list(range(50)) and torch.equal(drawn[50:], drawn[:6])
+    batch = sampler.draw(2)
+    assert batch.constant is None and torch.equal(batch.factors["digit"], batch.x[..., 0].long() % 5)
+    sampler.epoch = 1
+    again = torch.cat([batch.x.flatten() for batch in sampler])
+    assert sorted(again[:50].tolist()) == list(range(50)) and not torch.equal(again, drawn)
+    sampler.epoch = 0
+    assert torch.equal(torch.cat([batch.x.flatten() for batch in sampler]), drawn)
+
+
+def test_binarised_items_are_drawn_afresh_with_their_intensity():
+    table = FactorTable(torch.tensor([[0.0, 0.3, 1.0]]).repeat(4000, 1))
+    sampler = table.sets((), items=1, batch=4000, binarize=True)
+    first, second = sampler.draw(0).x, sampler.draw(1).x
+    assert set(first.unique().tolist()) == {0.0, 1.0} and not torch.equal(first, second)
+    torch.testing.assert_close(first.mean((0, 1)), torch.tensor([0.0, 0.3, 1.0]), atol=0.03, rtol=0)
+    assert torch.equal(sampler.draw(0).x, first)
+    with pytest.raises(DataError, match=r"binarize takes intensities in \[0, 1\].*got \[0, 2\]"):
+        FactorTable(torch.tensor([[0.0], [2.0]])).sets((), items=1, binarize=True)
+
+
+def test_whole_sets_of_a_table():
+    table = FactorTable(torch.arange(9.0).view(9, 1), group=[0, 0, 0, 1, 1, 2, 2, 2, 2])
+    batch = table.sets(["group"], items=None, batch=30, seed=1).draw(0)
+    assert batch.mask is not None and batch.x.shape[1] == 4
+    for x, mask, codes in zip(batch.x, batch.mask, batch.factors["group"], strict=True):
+        present = x[mask > 0].flatten().tolist()
+        assert sorted(present) == {0: [0, 1, 2], 1: [3, 4], 2: [5, 6, 7, 8]}[int(codes[0])]

@@ -34,7 +34,8 @@ class SetSampler(IterableDataset[SetBatch]):
         groups: Which of its rows can be in one set.
         contexts: Names of the K contexts; if there are none, batches don't say what is constant.
         items: Items in a set, or the smallest and largest number of them, drawn independently and with replacement;
-            None for all that the group has, padded to the longest of the batch.
+            None for all that the group has, padded to the longest of the batch. Without contexts and with one item a
+            set, an epoch goes through the items in a random order.
         batch: Sets in a batch.
         seed: Equal seeds draw equal sets.
         batches: Batches in an epoch, by default as many as use each item once on average.
@@ -77,6 +78,7 @@ class SetSampler(IterableDataset[SetBatch]):
         self.contexts = tuple(contexts)
         self.items = None if items is None else read_length(items)
         self.batch = batch
+        self._order: tuple[int, Tensor] | None = None
         self._even = bool((groups.count == groups.count[0]).all())
         if batches is None:
             sets = len(groups.count) if self.items is None else len(table) / self.items[1]
@@ -114,6 +116,8 @@ class SetSampler(IterableDataset[SetBatch]):
         groups, device = self.groups, self.table.device
         generator = torch.Generator(device).manual_seed(_stable_hash(self.seed, self.epoch, index))
         least, most = self.items or (0, 0)
+        if not self.contexts and most == 1:
+            return self._draw_single(index, generator)
         pattern = torch.multinomial(groups.weight, self.batch, replacement=True, generator=generator)  # [B]
         # A remainder of 62 random bits is uniform to within count / 2^62. Uniform numbers would have to be float64,
         # which some devices lack.
@@ -131,15 +135,28 @@ class SetSampler(IterableDataset[SetBatch]):
                 length = least + draws[:, 1:2] % (most - least + 1)  # [B, 1]
                 present = torch.arange(most, device=device) < length  # [B, N]
         rows = groups.order[groups.start[group, None] + place]  # [B, N]
-        x = self.table.x(rows)  # [B, N, ...]
-        if self.binarize:
-            x = torch.bernoulli(x, generator=generator)
-        factors = {name: codes[rows] for name, codes in self.table.factors.items()}
+        x, factors = self._gather(rows, generator)
         if present is not None:
             x = x.masked_fill(~present.reshape(present.shape + (1,) * (x.ndim - 2)), 0.0)
             factors = {name: torch.where(present, codes, _unknown(codes)) for name, codes in factors.items()}
         constant = groups.constant[group].to(x.dtype) if self.contexts else None  # [B, K]
         return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors)
+
+    def _draw_single(self, index: int, generator: torch.Generator) -> SetBatch:
+        """Independent items: an epoch goes through all of them in a random order, and round again if it is longer."""
+        if self._order is None or self._order[0] != self.epoch:
+            shuffle = torch.Generator(self.table.device).manual_seed(_stable_hash(self.seed, self.epoch))
+            self._order = (self.epoch, torch.randperm(len(self.table), generator=shuffle, device=self.table.device))
+        places = torch.arange(index * self.batch, (index + 1) * self.batch, device=self.table.device)
+        x, factors = self._gather(self._order[1][places % len(self.table), None], generator)  # [B, 1]
+        return SetBatch(x, None, None, factors)
+
+    def _gather(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Items and factors at these rows `[B, N]`."""
+        x = self.table.x(rows)  # [B, N, ...]
+        if self.binarize:
+            x = torch.bernoulli(x, generator=generator)
+        return x, {name: codes[rows] for name, codes in self.table.factors.items()}
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""

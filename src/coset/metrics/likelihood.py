@@ -10,8 +10,8 @@ from coset.errors import ConfigurationError
 from coset.models.base import Items, Model, evaluating
 from coset.objectives.importance import log_ratios
 
-AT_ONCE = 20_000
-"""Items times particles that are decoded at a time; what bounds the memory."""
+AT_ONCE = 5_000
+"""Items times particles that are decoded at a time: what bounds the memory, and few enough to stay in a cache."""
 
 
 @torch.no_grad()

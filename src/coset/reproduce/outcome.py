@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,15 @@ class Request:
         if (folder / "record.json").is_file():
             return open_run(folder)
         return train_run(recipe, folder, resume=(folder / "recipe.yaml").is_file(), start=start)[0]
+
+    def once(self, run: Run, what: str, measure: Callable[[], Any]) -> Any:
+        """The result of a measurement that takes long, kept beside the run as JSON: an interruption loses none."""
+        kept = run.folder / f"{what}-seed-{self.seed}.json"
+        if not kept.is_file():
+            partial = kept.with_suffix(".partial")
+            partial.write_text(json.dumps(measure()))
+            os.replace(partial, kept)
+        return json.loads(kept.read_text())
 
     def write(self, figures: Mapping[str, Any], pictures: Mapping[str, Any], runs: list[Run], report: str) -> Outcome:
         """Write `NAME.json` and a PNG for each picture, a figure or a grid of images."""
