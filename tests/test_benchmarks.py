@@ -35,6 +35,7 @@ def test_the_step_written_out_by_hand_is_the_traced_one(double):
     [
         ["overhead.py", "--pairs", "1", "--sets", "4", "--channels", "4", "4"],
         ["scaling.py", "--total", "20", "--repeats", "1"],
+        ["summaries.py", "--items", "8", "--keep", "3", "--side", "8"],
     ],
 )
 def test_benchmarks_print_one_object(words):

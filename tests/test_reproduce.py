@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from coset.data import FactorTable
 from coset.errors import ConfigurationError
 from coset.reproduce import ALIASES, TARGETS, reproduce_target
 from coset.reproduce.composition import run_demo
@@ -47,6 +49,93 @@ def test_readme_table_is_renewed_between_its_markers(tmp_path):
     readme.write_text("no markers")
     with pytest.raises(ConfigurationError, match="markers"):
         renew_readme(readme, tmp_path)
+
+
+TINY = ["--training.epochs=null", "--training.steps=2", "--sets.batch=4", "--sets.batches=2"]
+TINY += ["--trainer.enable_progress_bar=false"]
+
+
+def tiny_runs(monkeypatch, *overrides):
+    """Train recipes for two steps only, on what the overrides say."""
+    import coset.reproduce.outcome as home
+
+    original = home.train_run
+
+    def train(recipe, folder, resume=False, start=None):
+        return original(recipe, folder, [*TINY, *overrides], resume, start)
+
+    monkeypatch.setattr(home, "train_run", train)
+
+
+def check_written(outcome, results, name):
+    found = json.loads((results / f"{name}.json").read_text())
+    assert found["figures"] == outcome.figures and found["pictures"]
+    assert all((results / picture).is_file() for picture in found["pictures"])
+
+
+def test_families_from_training_to_figures(tmp_path, monkeypatch):
+    import coset.reproduce.families as home
+
+    monkeypatch.setattr(home, "TRAINING_SETS", 200)
+    monkeypatch.setattr(home, "TEST_SETS", 80)
+    tiny_runs(monkeypatch, "--data.sets=20", "--data.validation=4", "--data.test=4", "--data.items=20")
+    outcome = reproduce_target("one-dimensional-families", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "one-dimensional-families")
+    sizes = outcome.figures["by_size"]
+    assert list(sizes) == ["5", "20", "200", "1000"] and sizes["20"]["family_right"] == outcome.figures["family_right"]
+    # The standard error of the mean falls with the square root of the size, whatever the model has learned.
+    assert 3 < sizes["5"]["best_mean_error"] / sizes["200"]["best_mean_error"] < 12
+    assert sizes["1000"]["context_width"] < sizes["5"]["context_width"]
+    again = reproduce_target("one-dimensional-families", tmp_path / "runs", tmp_path / "results")
+    assert again.figures == outcome.figures  # of the run that is there
+
+
+def test_spatial_digits_from_training_to_figures(tmp_path, monkeypatch):
+    tiny_runs(monkeypatch, "--data.base=digits")
+    outcome = reproduce_target("spatial-mnist", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "spatial-mnist")
+    assert outcome.figures["context_distance_of_summary"] < outcome.figures["context_distance_of_random_points"]
+
+
+def test_likelihoods_are_measured_once(tmp_path, monkeypatch):
+    import coset.reproduce.likelihood as home
+
+    tiny_runs(monkeypatch, "--data.class=Digits", "--data.validation=0.1")
+    monkeypatch.setattr(home, "PARTICLES", 3)
+    measured = []
+    original = home.log_likelihood
+    monkeypatch.setattr(home, "log_likelihood", lambda *args, **kw: measured.append(args[2]) or original(*args, **kw))
+    outcome = reproduce_target("vae-mnist-likelihood", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "vae-mnist-likelihood")
+    assert measured == [3, 1, 3, 1]
+    assert outcome.figures["vae"] > outcome.figures["vae_bound"]  # three particles above one
+    reproduce_target("vae-mnist-likelihood", tmp_path / "runs", tmp_path / "results")
+    assert len(measured) == 4
+    plane = reproduce_target("vae-mnist-2d", tmp_path / "runs", tmp_path / "results")
+    check_written(plane, tmp_path / "results", "vae-mnist-2d")
+
+
+def test_few_shot_learning_from_training_to_figures(tmp_path, monkeypatch):
+    import coset.reproduce.few_shot as home
+
+    random = torch.Generator().manual_seed(0)
+    codes = torch.arange(25).repeat_interleave(12)
+    table = FactorTable((torch.rand(300, 12, 12, generator=random) * 255).byte(), character=codes)
+    monkeypatch.setattr("coset.data.omniglot.Omniglot.load_splits", lambda self: dict.fromkeys(SPLITS, table))
+    digits = FactorTable(table.items, digit=codes % 10)
+    monkeypatch.setattr("coset.data.mnist.MNIST.load", lambda self: (digits, digits))
+    shown = table.items[:20].expand(2, 20, 12, 12)
+    monkeypatch.setattr(home, "one_shot_runs", lambda side: (shown, shown, torch.arange(20).expand(2, 20)))
+    tiny_runs(monkeypatch, "--model.features=16", "--model.channels=[2, 4, 4]")
+    outcome = reproduce_target("omniglot-few-shot", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "omniglot-few-shot")
+    found = outcome.figures["first_to_second"]
+    assert found["published_runs_20_way_1_shot"] == 100  # each drawing is its own example
+    assert set(found["5_way_1_shot"]) == {"context", "pixels", "vae"}
+    assert 10 < outcome.figures["5_way_1_shot_pixels"] < 30  # chance, for pixels without meaning
+
+
+SPLITS = ("train", "validation", "test")
 
 
 def test_demo_replaces_the_one_before(tmp_path, monkeypatch, hasty_readers):

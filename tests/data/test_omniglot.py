@@ -1,5 +1,6 @@
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pooch
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coset.data import omniglot
 from coset.data.omniglot import Omniglot, one_shot_runs
 from coset.errors import ConfigurationError, DataFileError
 
@@ -29,6 +31,8 @@ def tiny(tmp_path, monkeypatch):
     """Archives as published, with two alphabets of two and three characters, four drawings each."""
     monkeypatch.setenv("COSET_DATA", str(tmp_path))
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(omniglot, "PARTS", {part: (archive, None) for part, (archive, _) in omniglot.PARTS.items()})
+    monkeypatch.setattr(omniglot, "RUNS", replace(omniglot.RUNS, sha256=None))
     (tmp_path / "omniglot").mkdir()
     for part in ("small1", "small2"):
         folder = f"images_background_{part}"
@@ -107,6 +111,34 @@ def test_files_that_are_missing_or_damaged(tiny):
         archive.writestr("readme.txt", b"")
     with pytest.raises(DataFileError, match="holds no drawings"):
         Omniglot().load_splits()
+
+
+def test_a_damaged_drawing_is_refused(tiny):
+    """Its bytes in the archive no longer decompress, though the archive can be opened."""
+    path = tiny / "images_background_small1.zip"
+    name = "images_background_small1/Greek/character01/0000_01.png"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, png(drawing(0, 0)))
+    content = bytearray(path.read_bytes())
+    content[30 + len(name)] = 0xFF  # behind the header; no block of a compressed stream begins so
+    path.write_bytes(content)
+    with pytest.raises(DataFileError, match=r"small1\.zip is truncated or corrupt.*coset data fetch omniglot"):
+        Omniglot().load_splits()
+
+
+def test_an_altered_archive_is_refused(tiny, monkeypatch):
+    monkeypatch.setitem(omniglot.PARTS, "small1", ("images_background_small1.zip", "0" * 64))
+    with pytest.raises(DataFileError, match="not the file that was published"):
+        Omniglot().load_splits()
+
+
+def test_validation_leaves_characters_to_train_on(tiny):
+    with pytest.raises(ConfigurationError, match="of 5 characters leaves none"):
+        Omniglot(validation=0.95).load_splits()
+
+
+def test_fetching_gets_the_runs_too():
+    assert omniglot.RUNS in Omniglot().files
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Omniglot: characters of many alphabets, each drawn once by each of twenty people."""
 
+import hashlib
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -53,7 +55,7 @@ class Omniglot:
         validation: Share of the training characters held out for validation, in all directions.
         seed: Chooses which are held out.
 
-    >>> [file.path for file in Omniglot().files]
+    >>> [file.path for file in Omniglot().files][:2]
     ['omniglot/images_background_small1.zip', 'omniglot/images_background_small2.zip']
     """
 
@@ -81,18 +83,24 @@ class Omniglot:
 
     @property
     def files(self) -> tuple[DataFile, ...]:
-        """The archives of training and test alphabets."""
-        return tuple(_file(part) for part in (self.train, self.test))
+        """The archives of training and test alphabets, and of the one-shot runs."""
+        return (_file(self.train), _file(self.test), RUNS)
 
     def load_splits(self) -> dict[str, FactorTable]:
         """Tables called train, validation and test, of which no two share a character; test is upright.
 
         Raises:
             DataFileError: an archive is missing or damaged; says how to get it.
+            ConfigurationError: validation would take every character.
         """
         images, names = _read(_file(self.train), self.side)
         characters = sorted({(alphabet, character) for alphabet, character, _ in names})
         order = torch.randperm(len(characters), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        if round(self.validation * len(characters)) == len(characters):
+            raise ConfigurationError(
+                f"Omniglot: validation={self.validation} of {len(characters)} characters leaves none to train on; hold "
+                "out fewer"
+            )
         held_out = {characters[place] for place in order[: round(self.validation * len(characters))]}
         is_held = torch.tensor([name[:2] in held_out for name in names])
         splits = {}
@@ -156,11 +164,19 @@ def _read(file: DataFile, side: int) -> tuple[Tensor, list[tuple[str, str, int]]
 
 def _members(file: DataFile) -> dict[str, bytes]:
     path = locate(file)
+    content = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise DataFileError(f"{path} is truncated or corrupt: {error}; {_again}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if file.sha256 not in (None, found):
+        raise DataFileError(
+            f"{path} is not the file that was published: its {len(content)} bytes should have SHA-256 {file.sha256}, "
+            f"but have {found}; {_again}"
+        )
+    return members
 
 
 def _image(content: bytes, path: Any) -> np.ndarray:

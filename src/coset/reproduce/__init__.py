@@ -4,24 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coset.errors import ConfigurationError, nearest
-from coset.reproduce.black_white import black_white
-from coset.reproduce.composition import rotated
-from coset.reproduce.families import families
-from coset.reproduce.few_shot import few_shot
-from coset.reproduce.likelihood import likelihood, plane
+from coset.reproduce.black_white import black_white_mnist
+from coset.reproduce.composition import rotated_mnist
+from coset.reproduce.families import one_dimensional_families
+from coset.reproduce.few_shot import omniglot_few_shot
+from coset.reproduce.likelihood import mnist_likelihood, mnist_plane
 from coset.reproduce.outcome import Outcome, Request
 from coset.reproduce.readme import renew_readme
-from coset.reproduce.spatial import spatial
+from coset.reproduce.spatial import spatial_mnist
 
 TARGETS: dict[str, Callable[[Request], Outcome]] = {
-    "rotated-mnist-4": rotated,
-    "rotated-mnist-8": rotated,
-    "black-white-mnist": black_white,
-    "vae-mnist-2d": plane,
-    "vae-mnist-likelihood": likelihood,
-    "one-dimensional-families": families,
-    "omniglot-few-shot": few_shot,
-    "spatial-mnist": spatial,
+    "rotated-mnist-4": rotated_mnist,
+    "rotated-mnist-8": rotated_mnist,
+    "black-white-mnist": black_white_mnist,
+    "vae-mnist-2d": mnist_plane,
+    "vae-mnist-likelihood": mnist_likelihood,
+    "one-dimensional-families": one_dimensional_families,
+    "omniglot-few-shot": omniglot_few_shot,
+    "spatial-mnist": spatial_mnist,
 }
 ALIASES = {
     "thesis-figure-4.3": "vae-mnist-2d",

@@ -12,7 +12,7 @@ from coset.reproduce.outcome import Outcome, Request, curves
 from coset.runs import Run
 
 
-def black_white(request: Request) -> Outcome:
+def black_white_mnist(request: Request) -> Outcome:
     """Black & white MNIST: thesis section 6.4.1, figures 6.2-6.4."""
     run, seed = request.run(request.name), request.seed
     train, test = run.splits["train"], run.splits["test"]

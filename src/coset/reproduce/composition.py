@@ -85,7 +85,7 @@ def composition_picture(run: Run, digit: int, rotation: int, seed: int, rows: in
     return plots.composition(first, second, drawn.view(rows, width, *drawn.shape[1:]))
 
 
-def rotated(request: Request) -> Outcome:
+def rotated_mnist(request: Request) -> Outcome:
     """Rotated MNIST: Table 1 of 2018, and thesis figures 6.5-6.7 or paper figures 2 and 3."""
     name, seed = request.name, request.seed
     run, paper = (request.run(recipe) for recipe in (name, f"{name}-paper-small"))

@@ -26,7 +26,7 @@ class Sets:
     sample: dict[str, Tensor]
 
 
-def families(request: Request) -> Outcome:
+def one_dimensional_families(request: Request) -> Outcome:
     """Family by nearest neighbours, mean and variance by linear regression, from contexts; on sets of other sizes too.
 
     Neighbours and regressions know sets of the training size only. R² is given against the mean and variance of the

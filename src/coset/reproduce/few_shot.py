@@ -22,7 +22,7 @@ PUBLISHED = {"5_way_1_shot": 98.1, "20_way_1_shot": 93.2}
 """With all thirty alphabets of training data."""
 
 
-def few_shot(request: Request) -> Outcome:
+def omniglot_few_shot(request: Request) -> Outcome:
     """Train on five alphabets and test on five others, then the other way round; digits of MNIST besides."""
     pairs = [(request.run(f"omniglot-{half}"), request.run(f"omniglot-{half}-vae")) for half in (1, 2)]
     halves: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ PUBLISHED = {"vae": -86.76, "importance": -85.54}
 """Nats of a test item, one stochastic layer of 50 dimensions; five particles for the importance-weighted bound."""
 
 
-def likelihood(request: Request) -> Outcome:
+def mnist_likelihood(request: Request) -> Outcome:
     """A VAE trained with the evidence lower bound, and one with the importance-weighted bound of five particles."""
     plain = request.run("vae-mnist")
     weighted = request.run("vae-mnist-importance", start=plain)
@@ -29,7 +29,7 @@ def likelihood(request: Request) -> Outcome:
     shown = x[:10]
     pictures = {
         "sampled": plots.pair(
-            *(run.model.sample(n=100).cpu().view(10, 10, 28, 28) for run in (plain, weighted)),
+            *(run.model.sample(n=100).cpu().unflatten(0, (10, 10)) for run in (plain, weighted)),
             titles=("evidence lower bound", "importance-weighted bound"),
         ),
         "reconstructed": torch.stack([shown, *(run.model.reconstruct(shown).cpu() for run in (plain, weighted))]),
@@ -59,7 +59,7 @@ def score(request: Request, run: Run, x: Tensor, particles: int) -> tuple[float,
     return estimate, error
 
 
-def plane(request: Request) -> Outcome:
+def mnist_plane(request: Request) -> Outcome:
     """A VAE with two latent dimensions: thesis section 4.4, figure 4.3."""
     run = request.run(request.name)
     test = run.splits["test"]
@@ -67,7 +67,7 @@ def plane(request: Request) -> Outcome:
     digits = test.column("digit")
     axis = torch.linspace(-2.5, 2.5, 15)
     places = torch.cartesian_prod(-axis, axis).flip(1)  # rows from top to bottom, columns from left to right
-    images = run.model.decode_codes(places).cpu().view(15, 15, 28, 28)
+    images = run.model.decode_codes(places).cpu().unflatten(0, (15, 15))
     bound, error = mean_and_error(log_likelihood(run.model, fixed_sample(test.x()), 1, seed=request.seed))
     figures = {"bound": bound, "bound_standard_error": error, "code_mean_square": float(codes.square().mean())}
     pictures = {"embedded": plots.embedding(codes, digits), "grid": images, "curves": curves(run)}

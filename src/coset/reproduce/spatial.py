@@ -10,7 +10,7 @@ from coset.reproduce.outcome import Outcome, Request, curves
 SETS, KEPT = 12, 6
 
 
-def spatial(request: Request) -> Outcome:
+def spatial_mnist(request: Request) -> Outcome:
     """Sets of 50 points, new points given each, and the six points that say the most of it."""
     run = request.run(request.name)
     model, test = run.model, run.splits["test"]
