@@ -1,6 +1,10 @@
-"""Sets as they were found: a list of arrays of differing lengths, each from one source. Which sources are alike?
+"""Sets as they were found: a list of arrays of differing lengths, each with what it is known to hold constant.
 
-python examples/explicit_sets.py --steps 500
+Instruments take readings of samples: a reading is the sum of what both contribute, and noise. Half of the series were
+taken with one instrument, the others of one sample. Codes of new series tell which instrument was used, and from a
+series of one sample more of its readings are drawn.
+
+python examples/explicit_sets.py --steps 300
 """
 
 import argparse
@@ -10,22 +14,34 @@ import torch
 import coset
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=500)
+parser.add_argument("--steps", type=int, default=300)
 options = parser.parse_args()
 
-generator = torch.Generator().manual_seed(0)
-sizes = torch.randint(5, 40, (60,), generator=generator).tolist()
-sources = torch.arange(60) % 3  # what each set shares, unknown to the model
-centres = 2 * torch.randn(3, 4, generator=generator)
-sets = [
-    centres[source] + 0.5 * torch.randn(size, 4, generator=generator)
-    for size, source in zip(sizes, sources, strict=True)
-]
+torch.manual_seed(0)
+instruments, samples = 2 * torch.randn(4, 6), 2 * torch.randn(5, 6)
 
-model = coset.NeuralStatistician.for_data(sets, pooling="size", context_dim=2, z_dim=2, features=32, hidden=32)
+
+def series(instrument=None, sample=None):
+    """Between 4 and 15 readings `[n, 6]`; what is not given is another one for each reading."""
+    n = int(torch.randint(4, 16, ()))
+    which = torch.randint(4, (n,)) if instrument is None else torch.full((n,), instrument)
+    of_what = torch.randint(5, (n,)) if sample is None else torch.full((n,), sample)
+    return instruments[which] + samples[of_what] + 0.2 * torch.randn(n, 6)
+
+
+found = [series(instrument=k % 4) for k in range(200)] + [series(sample=k % 5) for k in range(200)]
+constant = [[1, 0]] * 200 + [[0, 1]] * 200
+sets = coset.SetCollection(found, constant, contexts=["instrument", "sample"])
+print(sets)
+
+model = coset.ContextAwareLearner.for_data(sets, context_dim=4, z_dim=2, features=64, hidden=32)
 coset.fit(model, sets, steps=options.steps, enable_progress_bar=False)
 
-nats = model.compare(sets)  # [60, 60]: how far the sets' contexts lie apart
-nearest = nats.fill_diagonal_(torch.inf).argmin(1)
-print(f"nearest set of the same source: {float((sources[nearest] == sources).double().mean()):.0%}")
-print(f"six items that say what set 0 says: {model.summarise(sets[0], keep=min(6, sizes[0])).tolist()}")
+known = model.embed_sets([series(instrument=k) for k in range(4)])[:, 0]  # [4, C], one series each
+new = model.embed_sets([series(instrument=k % 4) for k in range(100)])[:, 0]  # [100, C]
+right = torch.cdist(new, known).argmin(1) == torch.arange(100) % 4
+print(f"instrument of a new series found from one series of each: {right.double().mean():.0%}")
+
+more = model.condition(series(sample=2), constant=["sample"], n=20)  # [20, 6], of that sample, by any instrument
+apart = torch.cdist(more, (instruments[:, None] + samples).flatten(0, 1)).argmin(1) % 5 == 2
+print(f"readings drawn given a series of sample 2 that look like sample 2: {apart.double().mean():.0%}")

@@ -1,6 +1,6 @@
 """Learn digits and angles from sets that share one or the other, and draw every digit at every angle.
 
-python examples/recombine_digits.py --steps 1000
+python examples/recombine_digits.py --steps 600
 """
 
 import argparse
@@ -13,12 +13,13 @@ from coset import plots
 from coset.data.rotated import Rotated
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=1000)
+parser.add_argument("--steps", type=int, default=600)
 parser.add_argument("--output", type=Path, default=Path("recombined.png"))
 options = parser.parse_args()
 
 train, test = Rotated("digits", angles=4).load()
-model = coset.ContextAwareLearner.for_data(train, ["digit", "rotation"], architecture="dense")
+small = {"architecture": "dense", "context_dim": 16, "z_dim": 8, "features": 128, "hidden": 64}
+model = coset.ContextAwareLearner.for_data(train, ["digit", "rotation"], **small)
 coset.fit(model, train, steps=options.steps, enable_progress_bar=False)
 
 angles = test.values["rotation"]

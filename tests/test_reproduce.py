@@ -126,6 +126,7 @@ def test_few_shot_learning_from_training_to_figures(tmp_path, monkeypatch):
     monkeypatch.setattr("coset.data.mnist.MNIST.load", lambda self: (digits, digits))
     shown = table.items[:20].expand(2, 20, 12, 12)
     monkeypatch.setattr(home, "one_shot_runs", lambda side: (shown, shown, torch.arange(20).expand(2, 20)))
+    monkeypatch.setattr(home, "EPISODES", 60)
     tiny_runs(monkeypatch, "--model.features=16", "--model.channels=[2, 4, 4]")
     outcome = reproduce_target("omniglot-few-shot", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "omniglot-few-shot")

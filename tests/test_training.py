@@ -116,6 +116,26 @@ def test_the_shortest_training_has_a_learning_rate(steps):
     assert all(0 < rate <= 2e-3 * (1 + 1e-9) for rate in rates) and (steps == 1 or max(rates) > 1e-3)
 
 
+def test_lightnings_words_for_the_length_of_training():
+    options = {"sets": {"items": 3, "batch": 4, "batches": 5}, "enable_progress_bar": False}
+    assert fit(build(), table(), max_epochs=2, **options).history[-1]["step"] == 10
+    assert fit(build(), table(), max_steps=7, **options).history[-1]["step"] == 7
+
+
+def test_training_again_forgets_the_settled_prior():
+    model = build()
+    fit(model, table(), steps=2, sets=SETS, **QUIET)
+    assert bool(model.coding.settled)
+    seen = []
+
+    class Look(lightning.Callback):
+        def on_train_start(self, trainer, module):
+            seen.append(bool(model.coding.settled))
+
+    fit(model, table(), steps=2, sets=SETS, callbacks=[Look()], **QUIET)
+    assert seen == [False] and bool(model.coding.settled)
+
+
 def test_lists_of_arrays_are_data():
     sets = [torch.rand(n, 5).numpy() for n in (3, 5, 2, 4)]
     for pooling in ("product", "mean"):

@@ -239,7 +239,7 @@ def fit(
         data: a `FactorTable`, a `SetCollection`, or a list of sets.
         validation: the same, held out; its bound is logged, decides which checkpoint is best and when to stop early.
         epochs: passes; 20 where neither these nor `steps` are given.
-        steps: batches in all.
+        steps: batches in all, for each process.
         seed: of the sets that are drawn and of all sampling during training.
         output: folder for checkpoints, logs (CSV and TensorBoard) and the final model; nothing is written where None.
         resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
@@ -259,19 +259,13 @@ def fit(
         NonFiniteError: a term became NaN or infinite.
     """
     sampler = _sampler(model, data, seed, sets)
+    epochs, steps = trainer.pop("max_epochs", epochs), trainer.pop("max_steps", steps)  # Lightning's words for them
     if (epochs is not None and epochs < 1) or (steps is not None and steps < 1):
         raise ConfigurationError(f"epochs and steps: expected 1 or more, got epochs={epochs}, steps={steps}")
-    if steps is not None:
-        sampler.batches = min(sampler.batches, steps)  # an epoch ends, and is validated, before training does
-        epochs = math.ceil(steps / len(sampler)) if epochs is None else epochs
-    epochs = epochs or 20
-    total = min(steps or epochs * len(sampler), epochs * len(sampler))
     folder = None if output is None else _open_run(Path(output), resume)
     if schedule is None:
         suggested = model.suggested_weights()
         schedule = Warmup(suggested["first"], suggested["last"]) if suggested else Fixed()
-    fused = "mixed" not in str(trainer.get("precision", ""))  # Lightning does not clip scaled gradients of fused Adam
-    module = SetTraining(model, schedule, total, objective, learning_rate, learning_rate_schedule, seed, fused)
     monitor = "train/bound" if validation is None else "validation/bound"
     callbacks: list[Callback] = list(trainer.pop("callbacks", []))
     if folder is not None:
@@ -282,13 +276,10 @@ def fit(
     if patience is not None:
         callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
     options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "max_steps": total,
         "callbacks": callbacks,
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
         "enable_checkpointing": folder is not None,
         "enable_model_summary": False,
-        "log_every_n_steps": min(CHECK_EVERY, len(sampler)),
         "num_sanity_val_steps": 0,
     }
     if compile:
@@ -308,6 +299,17 @@ def fit(
     model.train()
     with torch.random.fork_rng(devices=[]), _quiet_lightning():
         engine = lightning.Trainer(**(options | trainer))
+        # Only now is it known how many processes share the batches of an epoch.
+        if steps is not None:  # an epoch ends, and is validated, before training does
+            sampler.batches = min(sampler.batches, steps * engine.world_size)
+        per_epoch = math.ceil(sampler.batches / engine.world_size)
+        epochs = epochs or (20 if steps is None else math.ceil(steps / per_epoch))
+        total = min(steps or epochs * per_epoch, epochs * per_epoch)
+        engine.fit_loop.max_epochs, engine.fit_loop.epoch_loop.max_steps = epochs, total
+        engine.log_every_n_steps = trainer.get("log_every_n_steps", min(CHECK_EVERY, per_epoch))  # pyright: ignore
+        fused = "mixed" not in str(engine.precision)  # Lightning does not clip scaled gradients of fused Adam
+        module = SetTraining(model, schedule, total, objective, learning_rate, learning_rate_schedule, seed, fused)
+        model.settle(())  # what was estimated after earlier training no longer holds
         engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
         model.settle(_settling(sampler, model))
     model.eval()

@@ -1,7 +1,9 @@
 """What every model shares: two programs, reading items, saving, loading, and running without gradient."""
 
+import contextlib
 import functools
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -182,7 +184,10 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         """Prepare for the next epoch, `fraction` of training being over; nothing by default."""
 
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Estimate, from batches of training data, what is left to estimate after training; nothing by default."""
+        """Estimate, from training data, what is left to estimate after training, or forget it; nothing by default.
+
+        `fit` calls it without a batch before training, and with some thousand sets afterwards.
+        """
 
     def penalties(self, q: Trace, p: Trace) -> dict[str, Tensor]:
         """Non-negative terms `[B]`, by name, that training subtracts from the bound; none by default."""
@@ -340,13 +345,15 @@ def load(folder: str | Path) -> Model:
             f"{config_file}: written in format {config.get('format')!r}, this version of coset reads format {FORMAT}; "
             "load it with the version that wrote it, or train again"
         )
-    known = {model.__name__: model for model in model_classes()}
+    own_last = sorted(model_classes(), key=lambda model: model.__module__.startswith(f"{__package__}."))
+    known = {model.__name__: model for model in own_last}  # a user's class of the same name does not hide ours
     if config.get("model") not in known:
         raise CheckpointError(
             f"{config_file}: unknown model {config.get('model')!r}; {nearest(str(config.get('model')), known)}"
         )
     try:
-        return known[config["model"]].from_pretrained(where, strict=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # the mixin announces where it reads from
+            return known[config["model"]].from_pretrained(where, strict=True)
     except (TypeError, ValueError, RuntimeError, OSError, SafetensorError) as reason:
         raise CheckpointError(f"{where}: the saved model cannot be read: {reason}") from reason
 

@@ -183,9 +183,13 @@ class ContextAwareLearner(Model):
 
     @inference
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Take posteriors of training sets as the prior of contexts; see `TiedContexts.settle`."""
+        """Take posteriors of training sets as the prior of contexts; see `TiedContexts.settle`.
+
+        Without any batch the prior is N(0, I) again.
+        """
         if not isinstance(self.coding, TiedContexts):
             return
+        self.coding.settled.fill_(False)
         found = []
         for batch in batches:
             q = Trace(observed=self.known(batch), mask=batch.mask)
@@ -193,7 +197,8 @@ class ContextAwareLearner(Model):
             posterior = q["context.constant"].distribution
             assert isinstance(posterior, Independent)
             found.append((posterior.base_dist.loc, posterior.base_dist.scale, q["a"].value))
-        self.coding.settle(*(torch.cat(part) for part in zip(*found, strict=True)))
+        if found:
+            self.coding.settle(*(torch.cat(part) for part in zip(*found, strict=True)))
 
     def anneal(self, fraction: float) -> None:
         """Lower the temperature of a relaxed `a` from 1 to 0.5 over training (thesis 6.4.3)."""

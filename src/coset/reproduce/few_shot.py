@@ -16,6 +16,7 @@ from coset.runs import Run
 
 TASKS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots."""
+EPISODES = 1000
 DIGITS = 1000
 """Digits of each class that episodes are drawn from."""
 PUBLISHED = {"5_way_1_shot": 98.1, "20_way_1_shot": 93.2}
@@ -65,7 +66,7 @@ def _score(
     codes = {"pixels": x.flatten(1), "vae": _embed(autoencoder.model, x)}
     found: dict[str, Any] = {}
     for ways, shots in tasks:
-        episodes = draw_episodes(table, factor, ways, shots, episodes=1000, seed=seed)
+        episodes = draw_episodes(table, factor, ways, shots, episodes=EPISODES, seed=seed)
         row = {"context": asdict(context_accuracy(run.model, table, episodes))}
         row |= {name: asdict(neighbour_accuracy(each, episodes)) for name, each in codes.items()}
         found[f"{ways}_way_{shots}_shot"] = row
