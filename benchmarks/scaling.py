@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -11,39 +11,43 @@ import coset
 from coset.training import set_terms
 
 
-def seconds(items: int, contexts: int, total: int, repeats: int, penalties: bool) -> list[float]:
-    """Seconds of some training steps on `total` random items."""
+def prepare(items: int, contexts: int, given: argparse.Namespace) -> Callable[[], float]:
+    """A training step on random sets, which returns its seconds per item."""
     torch.manual_seed(0)
     names = [f"context{index}" for index in range(contexts)]
-    model = coset.ContextAwareLearner((784,), names, context_dim=16, features=256, hidden=128)
-    sets = max(2, total // items)
+    options = {"context_dim": 16, "features": 256, "hidden": 128, "architecture": given.architecture}
+    model = coset.ContextAwareLearner((28, 28), names, **options)
+    sets = max(2, given.total // items)
     a = torch.eye(contexts)[torch.arange(sets) % contexts]
-    batch = coset.SetBatch(torch.rand(sets, items, 784), a, None)
-    found = []
-    for _ in range(repeats + 1):
+    batch = coset.SetBatch(torch.rand(sets, items, 28, 28), a, None)
+
+    def step() -> float:
         start = time.perf_counter()
         bound, penalised = set_terms(model, batch)
-        (-(penalised if penalties else bound).value.mean()).backward()
-        found.append((time.perf_counter() - start) / (sets * items))
-    return found[1:]
+        (-(penalised if given.penalties else bound).value.mean()).backward()
+        return (time.perf_counter() - start) / (sets * items)
+
+    return step
 
 
 def main() -> None:
-    """Measure both and print seconds per item, relative to the smallest."""
+    """Measure both and print seconds per item, relative to 20 items and to one context."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--total", type=int, default=1000, help="items in a batch")
-    parser.add_argument("--repeats", type=int, default=9, help="steps of each kind; the median counts")
+    parser.add_argument("--total", type=int, default=400, help="items in a batch")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds through all sizes; the fastest step counts")
+    parser.add_argument("--architecture", choices=("convolutional", "dense"), default="convolutional")
+    parser.add_argument("--penalties", action="store_true", help="with those that training subtracts from the bound")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
+    tables = {
+        "items in a set": ({n: prepare(n, 2, given) for n in (5, 10, 20, 50, 100, 200)}, 20),
+        "contexts": ({k: prepare(10, k, given) for k in (1, 2, 4, 8)}, 1),
+    }
     found = {}
-    for label, penalties in (("bound", False), ("with penalties", True)):
-        by_items = {n: seconds(n, 2, given.total, given.repeats, penalties) for n in (5, 10, 20, 50, 100, 200)}
-        by_contexts = {k: seconds(10, k, given.total, given.repeats, penalties) for k in (1, 2, 4, 8)}
-        for name, table, first in (("items in a set", by_items, 20), ("contexts", by_contexts, 1)):
-            base = statistics.median(table[first])
-            found[f"{label}, {name}"] = {
-                str(key): round(statistics.median(part) / base, 3) for key, part in table.items()
-            }
+    for name, (steps, first) in tables.items():
+        rounds = [{key: step() for key, step in steps.items()} for _ in range(given.repeats + 1)]
+        fastest = {key: min(row[key] for row in rounds[1:]) for key in steps}
+        found[name] = {str(key): round(value / fastest[first], 3) for key, value in fastest.items()}
     if given.json:
         print(json.dumps(found))
     else:
