@@ -50,10 +50,10 @@ def omniglot_few_shot(request: Request) -> Outcome:
         "curves": curves(run),
     }
     lines = [
-        f"{half}  {task:<14} "
+        f"{half}  {task:<21} "
         + ", ".join(f"{method} {found['mean']:.1f} ± {found['interval']:.1f} %" for method, found in row.items())
         for half, table in (("1 → 2", halves[0]), ("2 → 1", halves[1]))
-        for task, row in [*table.items(), *table["digits"].items()]
+        for task, row in [*table.items(), *((f"digits {task}", row) for task, row in table["digits"].items())]
         if isinstance(row, dict) and "context" in row
     ]
     return request.write(figures, pictures, [each for pair in pairs for each in pair], "\n".join(lines))
