@@ -17,7 +17,6 @@ REQUIRED = {
     "black-white-mnist": {"digit_right", "background_right", "black_share", "digit_entropy_bits"},
     "one-dimensional-families": {"family_right", "mean_r2_drawn", "variance_r2_drawn", "mean_r2_sample", "by_size"},
     "omniglot-few-shot": {"5_way_1_shot", "5_way_5_shot", "20_way_1_shot", "20_way_5_shot", "5_way_1_shot_vae"},
-    "spatial-mnist": {"bound_per_point"},
 }
 
 
