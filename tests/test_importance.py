@@ -125,11 +125,10 @@ def test_log_likelihood_does_not_depend_on_how_it_is_cut_up(double):
 
 
 def test_padding_does_not_count(double):
-    model = linear_gaussian(0.2)
+    """With exact posteriors every draw gives the evidence, here of the items that are present."""
     x, mask = torch.randn(2, 5, 1), torch.tensor([[1.0, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
-    full = log_likelihood(model, x[:, :3], particles=20_000)
-    padded = log_likelihood(model, x, particles=20_000, mask=mask)
-    torch.testing.assert_close(full, padded, atol=0.02, rtol=0)
+    padded = log_likelihood(linear_gaussian(), x, particles=3, mask=mask)
+    torch.testing.assert_close(padded, exact_evidence(x[:, :3]), atol=1e-8, rtol=0)
 
 
 def build_deep():
