@@ -86,7 +86,6 @@ class SetTraining(lightning.LightningModule):
         learning_rate: of Adam; its peak for `one-cycle`.
         learning_rate_schedule: `constant`, or `one-cycle`: up over a tenth of training, then down to nothing.
         seed: each epoch's randomness is a function of this and the epoch, so that resuming repeats it.
-        fused: let Adam update all parameters at once, several times faster; not where gradients are scaled.
     """
 
     def __init__(
@@ -98,7 +97,6 @@ class SetTraining(lightning.LightningModule):
         learning_rate: float = 2e-3,
         learning_rate_schedule: Literal["constant", "one-cycle"] = "one-cycle",
         seed: int = 0,
-        fused: bool = True,
     ):
         super().__init__()
         if learning_rate_schedule not in ("constant", "one-cycle"):
@@ -106,7 +104,7 @@ class SetTraining(lightning.LightningModule):
                 f"unknown learning rate schedule {learning_rate_schedule!r}: constant or one-cycle"
             )
         self.model, self.objective, self.schedule = model, objective, schedule
-        self.total_steps, self.seed, self.fused = total_steps, seed, fused
+        self.total_steps, self.seed = total_steps, seed
         self.learning_rate, self.learning_rate_schedule = learning_rate, learning_rate_schedule
         self.record = Record()
         self._started = time.monotonic()
@@ -117,7 +115,7 @@ class SetTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, as in both papers."""
-        optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate, fused=self.fused)
+        optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
         if self.learning_rate_schedule == "constant":
             return optimizer
         total = self.total_steps + 1
@@ -307,8 +305,7 @@ def fit(
         total = min(steps or epochs * per_epoch, epochs * per_epoch)
         engine.fit_loop.max_epochs, engine.fit_loop.epoch_loop.max_steps = epochs, total
         engine.log_every_n_steps = trainer.get("log_every_n_steps", min(CHECK_EVERY, per_epoch))  # pyright: ignore
-        fused = "mixed" not in str(engine.precision)  # Lightning does not clip scaled gradients of fused Adam
-        module = SetTraining(model, schedule, total, objective, learning_rate, learning_rate_schedule, seed, fused)
+        module = SetTraining(model, schedule, total, objective, learning_rate, learning_rate_schedule, seed)
         model.settle(())  # what was estimated after earlier training no longer holds
         engine.fit(module, _loader(sampler, workers), held_out_loader, ckpt_path=None if last is None else str(last))
         model.settle(_settling(sampler, model))
