@@ -173,6 +173,7 @@ def test_sources_name_no_machine_and_no_chore():
     assert not found, "\n".join(["machine paths, or work left undone, in what is committed:", *found])
 
 
+# Words are put together here, or the search through all files would find the ones that it is tested with.
 @pytest.mark.parametrize(
     "word", ["TO" + "DO", "FIX" + "ME", "pytest." + "skip", "pytest.mark." + "skipif", "raise " + "NotImplementedError"]
 )

@@ -258,7 +258,7 @@ def kl(q: Site, p: Site) -> Tensor:
         raise TraceError(f"site {q.name!r}: a factor has no divergence")
     try:
         divergence = kl_divergence(q.distribution, p.distribution)
-    except NotImplementedError:
+    except NotImplementedError:  # torch's answer where no closed form is registered for the two families
         divergence = q.distribution.log_prob(q.value) - p.distribution.log_prob(p.value)
     axes = max(q.axes, p.axes, key=len)
     if divergence.ndim < len(axes):

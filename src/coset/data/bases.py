@@ -28,16 +28,10 @@ def base_images(base: Base, validation: int | float | None = None, seed: int = 0
     return Digits(**options) if base == "digits" else MNIST(base, **options)
 
 
-class Derived(ABC):
-    """Images made from those of a base: several items of each, so that what varies among them is a known factor."""
+class Based:
+    """Data made from the images of a base, whose files and licence are theirs."""
 
     base: Base
-    validation: int | float | None
-    seed: int
-
-    @abstractmethod
-    def derive(self, table: FactorTable) -> FactorTable:
-        """Make the items of one part of the base, with their factors."""
 
     @property
     def source(self) -> str:
@@ -48,6 +42,17 @@ class Derived(ABC):
     def files(self) -> tuple[DataFile, ...]:
         """The files of the base."""
         return base_images(self.base).files
+
+
+class Derived(Based, ABC):
+    """Images made from those of a base: several items of each, so that what varies among them is a known factor."""
+
+    validation: int | float | None
+    seed: int
+
+    @abstractmethod
+    def derive(self, table: FactorTable) -> FactorTable:
+        """Make the items of one part of the base, with their factors."""
 
     def load(self) -> tuple[FactorTable, FactorTable]:
         """Tables for training and test.

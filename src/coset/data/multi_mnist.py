@@ -9,8 +9,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
-from coset.data.bases import Base, base_images
-from coset.data.files import DataFile
+from coset.data.bases import Base, Based, base_images
 from coset.data.table import FactorTable
 from coset.errors import ConfigurationError, DataError, nearest
 
@@ -21,7 +20,7 @@ FRAGMENTS = 12  # on a canvas that is all clutter
 
 
 @dataclass(frozen=True)
-class MultiMNIST:
+class MultiMNIST(Based):
     """Canvases on which 0 to `most` digits are scattered, differing in size and place; evenly many of each count.
 
     Every digit lies wholly on the canvas. Factors: `count`, and of each digit i from 1 to `most`, in no order:
@@ -95,16 +94,6 @@ class MultiMNIST:
     def name(self) -> str:
         """Name on the command line."""
         return "multi-mnist" if self.base == "mnist" else f"multi-{self.base}"
-
-    @property
-    def source(self) -> str:
-        """Who made the base images, and their licence."""
-        return base_images(self.base).source
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """The files of the base."""
-        return base_images(self.base).files
 
     def load(self) -> tuple[FactorTable, FactorTable]:
         """Tables of training and test canvases, uint8 `[n, side, side]`.

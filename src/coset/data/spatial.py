@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coset.data.bases import Base, base_images
-from coset.data.files import DataFile
+from coset.data.bases import Base, Based, base_images
 from coset.data.table import FactorTable
 from coset.errors import ConfigurationError, DataError
 
@@ -15,7 +14,7 @@ BLOCK = 4096  # images drawn from at a time
 
 
 @dataclass(frozen=True)
-class SpatialMNIST:
+class SpatialMNIST(Based):
     """Base images as sets of points in the plane, drawn with the intensities as density (Edwards & Storkey 2016).
 
     A point is a pixel, drawn with replacement and with probability proportional to its intensity, and in it a place
@@ -48,16 +47,6 @@ class SpatialMNIST:
     def name(self) -> str:
         """Name on the command line."""
         return f"spatial-{self.base}"
-
-    @property
-    def source(self) -> str:
-        """Who made the base images, and their licence."""
-        return base_images(self.base).source
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """The files of the base."""
-        return base_images(self.base).files
 
     def load_splits(self) -> dict[str, FactorTable]:
         """Tables called train, validation and test, of which no two share a base image.
