@@ -13,11 +13,17 @@ from coset.training import fit
 
 def synthetic(recipe):
     """Random items of the shape, and with the factors, that the recipe's data has."""
-    data, contexts = recipe.sections["data"], recipe.sections["model"].get("contexts", [])
-    sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,)}
+    data, labels = recipe.sections["data"], [*recipe.sections["labels"]]
+    sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,), "MultiMNIST": (50, 50)}
+    sides["YaleB"] = (data.get("height", 96), data.get("width", 84))
     shape = sides.get(data["class"], (8, 8) if data.get("base") == "digits" else (28, 28))
     codes = torch.arange(32)
-    factors = {name: codes // 2**position % 2 for position, name in enumerate(contexts)}
+    contexts = recipe.sections["model"].get("contexts", [])
+    supervised = (recipe.sections["sets"].get("supervision") or {}).get("factors", [])
+    people = ["identity"] if data["class"] == "YaleB" else []
+    names = dict.fromkeys([*contexts, *people, *labels, *supervised])
+    factors = {name: codes // 2**position % 2 for position, name in enumerate(names)}
+    factors = {name: column.float() if name.startswith("light_") else column for name, column in factors.items()}
     items = torch.randn(32, *shape) if len(shape) == 1 else (torch.rand(32, *shape) * 255).to(torch.uint8)
     return FactorTable(items, **factors)
 
@@ -28,7 +34,9 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_is_checked_built_and_trained(name):
-    recipe = load_recipe(name, ["--training.steps", "1", "--sets.batch", "2", "--sets.items", "2"])
+    recipe = load_recipe(name, ["--training.steps", "1", "--sets.batch", "2"])
+    if not recipe.sections["sets"].get("supervision"):  # of single items
+        recipe.sections["sets"]["items"] = 2
     assert recipe.data().name and len(about(name)) > 20
     data = synthetic(recipe)
     taken = inspect.signature(getattr(coset.models, recipe.sections["model"]["class"])).parameters

@@ -1,3 +1,4 @@
+import functools
 import json
 from pathlib import Path
 
@@ -6,17 +7,25 @@ import torch
 
 from coset.data import FactorTable
 from coset.errors import ConfigurationError
+from coset.metrics import train_classifier
 from coset.reproduce import ALIASES, TARGETS, reproduce_target
 from coset.reproduce.composition import run_demo
 from coset.reproduce.readme import renew_readme, results_table
+from coset.runs import open_run
 
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIRED = {
     "rotated-mnist-4": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "rotated-mnist-8": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "black-white-mnist": {"digit_right", "background_right", "black_share", "digit_entropy_bits"},
-    "one-dimensional-families": {"family_right", "mean_r2_drawn", "variance_r2_drawn", "mean_r2_sample", "by_size"},
-    "omniglot-few-shot": {"5_way_1_shot", "5_way_5_shot", "20_way_1_shot", "20_way_5_shot", "5_way_1_shot_vae"},
+    "one-dimensional-families": {"family_accuracy", "mean_r2", "variance_r2", "mean_r2_sample", "by_size"},
+    "omniglot-few-shot": {
+        "five_way_one_shot",
+        "five_way_five_shot",
+        "twenty_way_one_shot",
+        "twenty_way_five_shot",
+        "five_way_one_shot_vae",
+    },
 }
 
 
@@ -64,8 +73,8 @@ def tiny_runs(monkeypatch, *overrides):
 
     original = home.train_run
 
-    def train(recipe, folder, resume=False, start=None):
-        return original(recipe, folder, [*TINY, *overrides], resume, start)
+    def train(recipe, folder, own=(), resume=False, start=None):
+        return original(recipe, folder, [*own, *TINY, *overrides], resume, start)
 
     monkeypatch.setattr(home, "train_run", train)
 
@@ -85,7 +94,10 @@ def test_families_from_training_to_figures(tmp_path, monkeypatch):
     outcome = reproduce_target("one-dimensional-families", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "one-dimensional-families")
     sizes = outcome.figures["by_size"]
-    assert list(sizes) == ["5", "20", "200", "1000"] and sizes["20"]["family_right"] == outcome.figures["family_right"]
+    assert (
+        list(sizes) == ["5", "20", "200", "1000"]
+        and sizes["20"]["family_accuracy"] == outcome.figures["family_accuracy"]
+    )
     # The standard error of the mean falls with the square root of the size, whatever the model has learned.
     assert 3 < sizes["5"]["best_mean_error"] / sizes["200"]["best_mean_error"] < 12
     assert sizes["1000"]["context_width"] < sizes["5"]["context_width"]
@@ -105,15 +117,16 @@ def test_likelihoods_are_measured_once(tmp_path, monkeypatch):
 
     tiny_runs(monkeypatch, "--data.class=Digits", "--data.validation=0.1")
     monkeypatch.setattr(home, "PARTICLES", 3)
+    monkeypatch.setattr(home, "FEW", 2)
     measured = []
     original = home.log_likelihood
     monkeypatch.setattr(home, "log_likelihood", lambda *args, **kw: measured.append(args[2]) or original(*args, **kw))
     outcome = reproduce_target("vae-mnist-likelihood", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "vae-mnist-likelihood")
-    assert measured == [3, 1, 3, 1]
+    assert measured == [2, 3, 1, 2, 3, 1]  # few, and all for some of them
     assert outcome.figures["vae"] > outcome.figures["vae_bound"]  # three particles above one
     reproduce_target("vae-mnist-likelihood", tmp_path / "runs", tmp_path / "results")
-    assert len(measured) == 4
+    assert len(measured) == 6
     plane = reproduce_target("vae-mnist-2d", tmp_path / "runs", tmp_path / "results")
     check_written(plane, tmp_path / "results", "vae-mnist-2d")
 
@@ -134,9 +147,9 @@ def test_few_shot_learning_from_training_to_figures(tmp_path, monkeypatch):
     outcome = reproduce_target("omniglot-few-shot", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "omniglot-few-shot")
     found = outcome.figures["first_to_second"]
-    assert found["published_runs_20_way_1_shot"] == 100  # each drawing is its own example
-    assert set(found["5_way_1_shot"]) == {"context", "pixels", "vae"}
-    assert 10 < outcome.figures["5_way_1_shot_pixels"] < 30  # chance, for pixels without meaning
+    assert found["published_runs_twenty_way_one_shot"] == 100  # each drawing is its own example
+    assert set(found["five_way_one_shot"]) == {"context", "pixels", "vae"}
+    assert 10 < outcome.figures["five_way_one_shot_pixels"] < 30  # chance, for pixels without meaning
 
 
 SPLITS = ("train", "validation", "test")
@@ -153,3 +166,64 @@ def test_demo_replaces_the_one_before(tmp_path, monkeypatch, hasty_readers):
     last = outcome.report.splitlines()[-1]
     assert last.startswith("composition accuracy: mean ") and ", worst cell " in last
     assert (tmp_path / "demo" / "composition.png").is_file()
+
+
+def test_semi_supervision_from_training_to_figures(tmp_path, monkeypatch):
+    import coset.reproduce.semi_supervised as home
+
+    monkeypatch.setattr(home, "LABELS", (100,))
+    monkeypatch.setattr(home, "SEEDS", range(2))
+    monkeypatch.setattr(home, "RATES", (0.5,))
+    hasty = functools.partial(train_classifier, steps=3)
+    monkeypatch.setattr(home, "load_or_train_classifier", lambda table, factor, cache: hasty(table, factor))
+    tiny_runs(monkeypatch, "--data.class=Digits", "--data.validation=0.1", "--labels.digit=50", "--model.features=16")
+    outcome = reproduce_target("semi-supervised-mnist", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "semi-supervised-mnist")
+    figures = outcome.figures
+    assert len(figures["error_100_runs"]) == 2 and 50 < figures["error_100"] < 100  # two steps teach nothing
+    assert list(figures["error_by_rate"]) == ["0.5"] and 0 <= figures["class_kept_prior_style"] <= 100
+
+
+def test_counting_from_training_to_figures(tmp_path, monkeypatch):
+    import coset.reproduce.outcome as home
+
+    canvases = ["--data.base=digits", "--data.train=40", "--data.validation=10", "--data.test=40", "--labels.count=8"]
+    digits = ["--data.class=Digits", "--data.validation=0.1", "--labels.digit=50"]
+    original = home.train_run
+
+    def train(recipe, folder, own=(), resume=False, start=None):
+        own = [*own, *TINY, *(canvases if recipe == "multi-mnist" else digits)]
+        return original(recipe, folder, own, resume, start)
+
+    monkeypatch.setattr(home, "train_run", train)
+    with pytest.raises(ConfigurationError, match="another model than multi-mnist's digit"):
+        reproduce_target("multi-mnist", tmp_path / "runs", tmp_path / "other")  # 8 × 8 pixels are no piece of 28 × 28
+    monkeypatch.setattr("coset.models.multi_digit.PIECE", 8)
+    outcome = reproduce_target("multi-mnist", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "multi-mnist")
+    rows = ("500_1", "500_10", "1000_1", "1000_10", "unsupervised")
+    assert all(0 <= outcome.figures[f"count_error_{row}"] <= 100 for row in rows)
+    assert outcome.figures["ink_baseline_error_with_digits"] > 40
+    begun, single = (open_run(tmp_path / "runs" / name) for name in ("multi-mnist-500-1", "class-style-mnist"))
+    for name, weight in single.model.state_dict().items():  # fixed digits are those that it began with
+        assert torch.equal(begun.model.digit.state_dict()[name], weight), name
+
+
+def test_faces_from_training_to_figures(tmp_path, monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    items = (torch.rand(4, 5, 12, 10, generator=random) * 255).byte().flatten(0, 1)  # of four people under five lights
+    lights = torch.nn.functional.normalize(torch.randn(5, 3, generator=random), dim=-1).repeat(4, 1)
+    directions = dict(zip(("light_x", "light_y", "light_z"), lights.T, strict=True))
+    table = FactorTable(items, identity=torch.arange(4).repeat_interleave(5), **directions)
+    monkeypatch.setattr("coset.data.yale_b.YaleB.load_splits", lambda self: dict.fromkeys(SPLITS, table))
+    few = [f"--labels.{name}={count}" for name, count in {"identity": 8, **dict.fromkeys(directions, 5)}.items()]
+    tiny_runs(monkeypatch, "--model.features=16", "--model.channels=[2, 4]", *few)
+    outcome = reproduce_target("yale-b", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "yale-b")
+    figures = outcome.figures
+    for name in ("full", "semi"):
+        assert 0 <= figures[f"identity_error_{name}"] <= 100 and 0 <= figures[f"light_error_{name}"] <= 200
+        assert figures[f"relit_absolute_error_{name}"] > 0 and figures[f"light_degrees_{name}"] <= 180
+    assert figures["nearest_absolute_error"] == 0  # each test photograph is in the training data
+    assert 0.3 < figures["unchanged_absolute_error"] < 0.37  # of uniform noise, a third
+    assert len(open_run(tmp_path / "runs" / "yale-b-semi").splits["train"].where(identity=0)) == 2

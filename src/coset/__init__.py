@@ -9,15 +9,18 @@ if TYPE_CHECKING:
     from coset import data, metrics, models, networks, objectives, plots
     from coset.data import FactorTable, SetBatch, SetCollection, SetSampler
     from coset.errors import CosetError
-    from coset.models import VAE, ContextAwareLearner, NeuralStatistician, load
+    from coset.models import VAE, ClassStyle, ContextAwareLearner, IntrinsicFaces, MultiDigit, NeuralStatistician, load
     from coset.trace import Trace
     from coset.training import fit
 
 # Imported when first asked for, so that `import coset` and `coset --help` take no time.
 _HOMES = {
+    "ClassStyle": "coset.models",
     "ContextAwareLearner": "coset.models",
     "CosetError": "coset.errors",
     "FactorTable": "coset.data",
+    "IntrinsicFaces": "coset.models",
+    "MultiDigit": "coset.models",
     "NeuralStatistician": "coset.models",
     "SetBatch": "coset.data",
     "SetCollection": "coset.data",
@@ -29,9 +32,12 @@ _HOMES = {
 }
 __all__ = [
     "VAE",
+    "ClassStyle",
     "ContextAwareLearner",
     "CosetError",
     "FactorTable",
+    "IntrinsicFaces",
+    "MultiDigit",
     "NeuralStatistician",
     "SetBatch",
     "SetCollection",

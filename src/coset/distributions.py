@@ -1,6 +1,7 @@
 """What `torch.distributions` lacks: straight-through discrete variables, and the one Gaussian used everywhere."""
 
 import math
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch.distributions import (
     RelaxedOneHotCategorical,
     constraints,
 )
+
+from coset.errors import ConfigurationError, nearest
 
 SCALE_FLOOR = 1e-3
 
@@ -91,6 +94,37 @@ def centre(distribution: Distribution) -> Tensor:
     if not getattr(distribution.support, "is_discrete", False):
         return distribution.mean
     return distribution.mode.nan_to_num(0.0)  # torch calls the mode of a fair coin NaN
+
+
+Discrete = Literal["sample", "enumerate", "plug-in", "relaxed", "straight-through"]
+"""How a trace draws a one-hot variable, which decides how its parameters learn.
+
+| choice             | value                                      | gradient                                      |
+|--------------------|--------------------------------------------|-----------------------------------------------|
+| `sample`           | a draw                                     | none by itself, hence `ScoreFunction`         |
+| `enumerate`        | every value, weighted by its probability   | exact                                         |
+| `plug-in`          | the vector of probabilities, its mean      | biased, without noise (Siddharth et al. 2017) |
+| `relaxed`          | a point inside the simplex, Gumbel-softmax | biased, less so at low temperature            |
+| `straight-through` | a draw                                     | that of the relaxed one                       |
+
+(Maddison et al. 2017 and Jang et al. 2017 for the relaxations.)
+"""
+
+
+def draw_discrete(distribution: OneHotCategorical, how: Discrete, temperature: float, shape: torch.Size) -> Tensor:
+    """Draw a one-hot variable `[*shape, *batch, V]` as `how` says: `plug-in`, `relaxed` or `straight-through`.
+
+    Raises:
+        ConfigurationError: another way to draw, or a temperature that is not above 0.
+    """
+    if temperature <= 0:
+        raise ConfigurationError(f"relaxation: expected a temperature above 0, got {temperature}")
+    if how == "plug-in":
+        return distribution.probs.expand(*shape, *distribution.probs.shape)
+    if how not in ("relaxed", "straight-through"):
+        raise ConfigurationError(f"discrete: no way to draw is called {how!r}; {nearest(how, get_args(Discrete))}")
+    drawn = StraightThroughOneHot(temperature, logits=distribution.logits)
+    return (drawn.relaxed if how == "relaxed" else drawn).rsample(shape)
 
 
 class StraightThroughBernoulli(Bernoulli):

@@ -225,6 +225,39 @@ def points(rows: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]], across: str, up: str
+) -> Figure:
+    """Lines through points, each with its spread.
+
+    Args:
+        series: name → places, heights and standard deviations, or None for the last.
+        across: what the horizontal axis counts; a place of 0 stands left of all others.
+        up: what the vertical axis measures.
+
+    >>> lines({"ours": ([100, 1000], [2.0, 1.5], [0.2, 0.1])}, "labels", "error, %").axes[0].get_xlabel()
+    'labels'
+    """
+    figure = _figure((5.2, 3.2))
+    axes = figure.add_subplot()
+    for index, (name, (places, heights, spread)) in enumerate(series.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "color": colour, "label": name}
+        if spread is None:
+            axes.plot(places, heights, linestyle="--", **style)
+        else:
+            axes.errorbar(places, heights, yerr=spread, capsize=3, **style)
+    least = min(place for places, *_ in series.values() for place in places if place > 0)
+    axes.set_xscale("symlog", linthresh=least)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(across, color=INK, fontsize=9)
+    axes.set_ylabel(up, color=INK, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def _figure(size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)

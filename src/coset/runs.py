@@ -1,7 +1,7 @@
 """Runs: a recipe trained into a folder, and read back from it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ class Run:
     @cached_property
     def splits(self) -> dict[str, FactorTable]:
         """The data of the recipe: `train`, `validation` and `test`."""
-        return self.recipe.data().load_splits()
+        return self.recipe.splits()
 
 
 def open_run(folder: str | Path) -> Run:
@@ -54,7 +54,7 @@ def train_run(
     folder: str | Path,
     overrides: Sequence[str] = (),
     resume: bool = False,
-    start: Run | None = None,
+    start: Run | Mapping[str, Run] | None = None,
     **trainer: Any,
 ) -> tuple[Run, Record]:
     """Train a recipe into a folder, or take up the training in it where it stopped.
@@ -64,7 +64,8 @@ def train_run(
         folder: of the run.
         overrides: as on the command line.
         resume: go on with the run in the folder.
-        start: a finished run of the same model, with whose weights training begins instead of random ones.
+        start: a finished run of the same model, with whose weights training begins instead of random ones; or such runs
+            by the names of the model's parts, which are models themselves.
         trainer: options of `lightning.Trainer`, over those of the recipe.
 
     Raises:
@@ -81,11 +82,11 @@ def train_run(
     run = Run(folder, plan)
     splits = run.splits
     model = plan.model(splits["train"])
-    if start is not None:
+    for part, begun in ({"": start} if isinstance(start, Run) else start or {}).items():
         try:
-            model.load_state_dict(start.model.state_dict())
-        except RuntimeError as reason:
-            raise ConfigurationError(f"{start.folder}: another model than {plan.name}'s: {reason}") from reason
+            model.get_submodule(part).load_state_dict(begun.model.state_dict())
+        except (AttributeError, RuntimeError) as reason:
+            raise ConfigurationError(f"{begun.folder}: another model than {plan.name}'s {part}: {reason}") from reason
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial")

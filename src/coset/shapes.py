@@ -6,6 +6,7 @@
 | `B`    | sets in a batch                                             |
 | `N`    | items in a set; absent ones are padding, marked by a mask   |
 | `K`    | contexts: the named factors a set may hold constant         |
+| `R`    | repetitions of a sub-program, as many as its count says     |
 
 Axes always stand in this order and are followed by the event axes of one value: a feature vector, an image. An
 ordinary mini-batch of items is `B` sets of one item.
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from coset.errors import ShapeError
 
-LETTERS = {"S": "particles", "B": "sets", "N": "items", "K": "contexts"}
+LETTERS = {"S": "particles", "B": "sets", "N": "items", "K": "contexts", "R": "repetitions"}
 
 
 def describe(axes: str, shape: tuple[int, ...] | torch.Size) -> str:
@@ -92,3 +93,16 @@ def spread(value: Tensor, items: int) -> Tensor:
     torch.Size([4, 10, 3])
     """
     return value.unsqueeze(-2).expand(*value.shape[:-1], items, value.shape[-1])
+
+
+def repetitions(count: Tensor) -> Tensor:
+    """Which of `most` repetitions are there, given a one-hot count from 0 to `most`: `[..., most + 1] → [..., most]`.
+
+    Linear in the count, so that gradients of a relaxed one pass, and a vector of probabilities gives each repetition
+    the probability that it is there.
+
+    >>> repetitions(torch.tensor([[0.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.0, 0.0]]))
+    tensor([[1.0000, 1.0000, 0.0000],
+            [0.5000, 0.0000, 0.0000]])
+    """
+    return count.flip(-1).cumsum(-1).flip(-1)[..., 1:]

@@ -3,7 +3,7 @@
 A program is a function that takes a trace and calls `trace.sample(name, distribution, axes=...)` for each of its
 random variables. The trace decides what happens there:
 
-- a value handed in as `observed` is used, and scored;
+- a value handed in as `observed` is used, and scored; one that is `Partial`, for the items where it is known;
 - a value found in `replay`, another trace or a mapping of values, is used, and scored;
 - otherwise a fresh value is drawn.
 
@@ -27,18 +27,39 @@ a function of two traces. There is no global state: a trace is an ordinary argum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, OneHotCategorical
 from torch.distributions.kl import kl_divergence
 
-from coset.distributions import centre
-from coset.errors import ConfigurationError, ShapeError, TraceError, nearest
+from coset.distributions import Discrete, centre, draw_discrete
+from coset.errors import ConfigurationError, DataError, ShapeError, TraceError, nearest
 from coset.shapes import LETTERS, align, describe, sum_to
 
-Provenance = Literal["sampled", "observed", "replayed", "factor"]
+Provenance = Literal["sampled", "observed", "partial", "replayed", "factor"]
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """A value that is known of some entries only, to be given to a trace as observed.
+
+    Where it is unknown the site is drawn, or replayed, as if nothing had been observed there.
+
+    Attributes:
+        value: `[*axes, ...]`; anything, NaN included, where it is unknown.
+        known: `[*axes]`, 1 where the value is known and 0 where it is not.
+
+    >>> from torch.distributions import Normal
+    >>> trace = Trace(observed={"z": Partial(torch.tensor([[7.0, torch.nan]]), torch.tensor([[1.0, 0.0]]))})
+    >>> z = trace.sample("z", Normal(torch.zeros(1, 2), 1.0))
+    >>> float(z[0, 0]), bool(z.isfinite().all()), trace["z"].provenance
+    (7.0, True, 'partial')
+    """
+
+    value: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +72,9 @@ class Site:
         value: the drawn, observed or replayed value `[*axes, ...]`; for a factor its log-weight `[*axes]`.
         distribution: what the value is scored by; None for a factor.
         mask: weights broadcastable over `axes`, or None. It may carry gradient: a relaxed `a` selects through it.
-        provenance: `sampled`, `observed`, `replayed` or `factor`.
+        provenance: `sampled`, `observed`, `partial`, `replayed` or `factor`.
+        known: where the value was given, `[*axes]`, if that is in some places only.
+        weight: of an enumerated value its probability `[S, *axes]`; 1 or 0 where the value was given.
     """
 
     name: str
@@ -60,22 +83,28 @@ class Site:
     distribution: Distribution | None
     mask: Tensor | None
     provenance: Provenance
-
-    def per_set(self, value: Tensor) -> Tensor:
-        """Weigh `value` `[*axes]` by the mask and sum all axes but particles and sets: `[B]`, or `[S, B]`."""
-        return sum_to(value if self.mask is None else _masked(value, self.mask), self.axes, keep="SB")
+    known: Tensor | None = None
+    weight: Tensor | None = None
 
     @cached_property
     def log_prob(self) -> Tensor:
         """Log-probability of the value, or the log-weight of a factor, per set: `[B]`, or `[S, B]`."""
+        return sum_to(self.score, self.axes, keep="SB")
+
+    @cached_property
+    def score(self) -> Tensor:
+        """Log-probability of each entry of the value, or the log-weight of a factor, weighed by the mask: `[*axes]`."""
         if self.distribution is None:
-            return self.per_set(self.value)
+            return self._weigh(self.value)
         value = self.value
         if self.mask is not None and self.provenance == "observed":
             # Padding may hold anything, and NaN would come back as the gradient of what it was scored by.
             absent = (self.mask == 0).reshape(self.mask.shape + (1,) * len(self.distribution.event_shape))
             value = torch.where(absent, value.nan_to_num(0.0, 0.0, 0.0), value)
-        return self.per_set(self.distribution.log_prob(value))
+        return self._weigh(self.distribution.log_prob(value))
+
+    def _weigh(self, value: Tensor) -> Tensor:
+        return value if self.mask is None else _masked(value, self.mask)
 
 
 def _masked(value: Tensor, mask: Tensor) -> Tensor:
@@ -88,13 +117,18 @@ class Trace:
     """A record of one run of a program; pass it as the program's first argument.
 
     Args:
-        observed: site name → value `[*axes, ...]`. A name that the program never visits is an error.
+        observed: site name → value `[*axes, ...]`, or a `Partial` one. A name that the program never visits is an
+            error.
         replay: a trace, or a mapping of site name → value, whose values are reused where the program visits them.
         mask: which items are present `[B, N]`; it applies to every site with both of these axes.
         particles: number `S` of independent draws; fresh values gain a leading axis `S`. None for a single draw
             without that axis.
         temperature: scales the spread of fresh draws about the centre of their distribution: 1 samples, 0 takes the
             mean (the mode of a discrete variable). One number for all sites, or a mapping of site name → number.
+        discrete: how one-hot variables are drawn, site name → `sample`, `enumerate`, `plug-in`, `relaxed` or
+            `straight-through`; see `Discrete`. Enumerated sites take all their values along the axis of particles, so
+            `particles` is the product of their numbers of values, or a multiple of it.
+        relaxation: temperature of relaxed and straight-through draws.
 
     Raises:
         ShapeError: a distribution or a value does not have the axes that its site declares.
@@ -103,11 +137,13 @@ class Trace:
 
     def __init__(
         self,
-        observed: Mapping[str, Tensor] | None = None,
+        observed: Mapping[str, Tensor | Partial] | None = None,
         replay: "Trace | Mapping[str, Tensor] | None" = None,
         mask: Tensor | None = None,
         particles: int | None = None,
         temperature: float | Mapping[str, float] = 1.0,
+        discrete: Mapping[str, Discrete] | None = None,
+        relaxation: float = 0.5,
     ):
         if particles is not None and particles < 1:
             raise ConfigurationError(f"particles: expected a whole number from 1 up, got {particles}")
@@ -116,6 +152,9 @@ class Trace:
         self.mask = mask
         self.particles = particles
         self.temperature = temperature
+        self.discrete: dict[str, Discrete] = dict(discrete or {})
+        self.relaxation = relaxation
+        self.combinations = 1
         self.noted: dict[str, Tensor] = {}
         self._sites: dict[str, Site] = {}
         self._sizes: dict[str, int] = {}
@@ -135,17 +174,38 @@ class Trace:
         """
         self._refuse_duplicate(name)
         distribution_axes = self._check_axes(name, distribution.batch_shape, axes)
-        if name in self.observed:
-            value, provenance = self.observed[name], "observed"
+        given, known, weight = self.observed.get(name), None, None
+        if isinstance(given, Tensor):
+            value, provenance = given, "observed"
         elif name in self.replay:
             value, provenance = self.replay[name], "replayed"
+        elif self.discrete.get(name) == "enumerate":
+            value, weight = self._enumerate(name, distribution, distribution_axes, axes, given)
+            provenance = "sampled"
         else:
             value, provenance = self._draw(name, distribution, distribution_axes), "sampled"
+        if isinstance(given, Partial):
+            known, provenance = self._check_partial(name, given, distribution, axes), "partial"
+            if weight is None:
+                present = known.reshape(known.shape + (1,) * len(distribution.event_shape)) > 0
+                value = torch.where(present, given.value, value)
         value_axes = self._check_value(name, value, distribution, axes)
         site_axes = max(value_axes, distribution_axes, key=len)
         site_mask = self._mask(name, axes, site_axes, mask)
-        self._sites[name] = Site(name, site_axes, value, distribution, site_mask, provenance)
+        self._sites[name] = Site(name, site_axes, value, distribution, site_mask, provenance, known, weight)
         return value
+
+    def repeated(self, prefix: str, present: Tensor) -> "Repeated":
+        """A view of this trace for a sub-program that is repeated along a new last axis `R`.
+
+        Its sites are called `prefix.NAME`, have `R` after their own axes, and count where they are present: a
+        sub-program runs once for all repetitions of all items, however many each item has.
+
+        Args:
+            prefix: of the sites' names.
+            present: weights `[*axes, R]` of the repetitions, such as `repetitions(count)`.
+        """
+        return Repeated(self, prefix, present)
 
     def factor(self, name: str, log_weight: Tensor, axes: str = "B") -> None:
         """Multiply the joint density by `exp(log_weight)`; `log_weight` has the axes `axes`, perhaps after `S`."""
@@ -171,6 +231,36 @@ class Trace:
     def __len__(self) -> int:
         return len(self._sites)
 
+    def total(self, score: Tensor, axes: str) -> Tensor:
+        """Sum scores `[*axes]` over all axes but particles and sets: `[B]`, or `[S, B]`.
+
+        Where this trace enumerated sites, their values are averaged with their probabilities, and the axis of particles
+        goes. A score of items is averaged over the values that sites of the same items took, which is right where items
+        do not read each other's.
+
+        Raises:
+            TraceError: a score of sets depends on a variable of several items, whose values were enumerated together.
+        """
+        enumerated = [site for site in self if site.weight is not None]
+        if enumerated and "S" in axes and score.shape[0] == 1:  # the same for all particles
+            score, axes = score[0], axes[1:]
+        if not enumerated or "S" not in axes:
+            return sum_to(score, axes, keep="SB")
+        assert self.particles is not None
+        for site in enumerated:
+            weight, weight_axes = site.weight, site.axes
+            assert weight is not None
+            for position, letter in reversed(list(enumerate(weight_axes))):
+                if letter not in axes:
+                    if weight.shape[position] > 1:
+                        raise TraceError(
+                            f"site {site.name!r} was enumerated for {weight.shape[position]} items at once, but a term "
+                            f"of whole sets depends on it; use sets of one item, or draw {site.name!r} instead"
+                        )
+                    weight, weight_axes = weight.squeeze(position), weight_axes.replace(letter, "")
+            score = score * align(weight, weight_axes, axes)
+        return sum_to(score, axes, keep="B") * (self.combinations / self.particles)
+
     def values(self, *names: str) -> dict[str, Tensor]:
         """Values by site name: of the sites named, or of all but factors. Hand it to `replay` of another trace."""
         chosen = [self[name] for name in names] or [site for site in self if site.distribution is not None]
@@ -178,7 +268,7 @@ class Trace:
 
     def check_visited(self) -> None:
         """Raise a `TraceError` if an observed or replayed name was never visited: most likely it is misspelt."""
-        for source, names in (("observed", self.observed), ("replayed", self.replay)):
+        for source, names in (("observed", self.observed), ("replayed", self.replay), ("discrete", self.discrete)):
             for name in names:
                 if name not in self._sites:
                     raise TraceError(
@@ -199,6 +289,9 @@ class Trace:
     def _draw(self, name: str, distribution: Distribution, axes: str) -> Tensor:
         fresh = self.particles is not None and "S" not in axes
         shape = torch.Size([self.particles] if fresh and self.particles is not None else [])
+        how = self.discrete.get(name)
+        if how is not None and how != "sample":
+            return draw_discrete(_one_hot(name, distribution), how, self.relaxation, shape)
         temperature = self.temperature
         scale = temperature.get(name, 1.0) if isinstance(temperature, Mapping) else temperature
         if scale == 0:
@@ -209,6 +302,28 @@ class Trace:
             value = middle + scale * (value - middle)
         return value
 
+    def _enumerate(
+        self, name: str, distribution: Distribution, distribution_axes: str, axes: str, given: "Partial | Tensor | None"
+    ) -> tuple[Tensor, Tensor]:
+        """All values of a one-hot variable along the particles `[S, *axes, V]`, and their weights `[S, *axes]`."""
+        probabilities = _one_hot(name, distribution).probs  # [*distribution_axes, V]
+        values = probabilities.shape[-1]
+        combinations = self.combinations * values
+        if self.particles is None or self.particles % combinations:
+            raise TraceError(
+                f"site {name!r}: enumerating its {values} values takes particles=S with S a multiple of "
+                f"{combinations}, the combinations of the values enumerated so far; got particles={self.particles}"
+            )
+        place = torch.arange(self.particles, device=probabilities.device) // self.combinations % values  # [S]
+        shape = probabilities.shape[-1 - len(axes) : -1]
+        each = torch.eye(values, dtype=probabilities.dtype, device=probabilities.device)[place]  # [S, V]
+        value = each.reshape(-1, *(1,) * len(axes), values).expand(-1, *shape, -1)  # [S, *axes, V]
+        if isinstance(given, Partial):
+            known = self._check_partial(name, given, distribution, axes).unsqueeze(-1) > 0
+            probabilities = torch.where(known, given.value, probabilities)
+        self.combinations = combinations
+        return value, (value * probabilities).sum(-1)
+
     def _refuse_duplicate(self, name: str) -> None:
         if name in self._sites:
             raise TraceError(f"site {name!r} is visited twice; sites so far:\n{self.table()}")
@@ -216,7 +331,7 @@ class Trace:
     def _check_axes(self, name: str, shape: torch.Size, axes: str) -> str:
         """Return `axes`, with a leading `S` if the shape has it, after checking every length."""
         if unknown := set(axes) - set(LETTERS) | ({"S"} & set(axes)):
-            raise ShapeError(f"site {name!r}: unknown axes {sorted(unknown)} in {axes!r}; letters are B, N, K")
+            raise ShapeError(f"site {name!r}: unknown axes {sorted(unknown)} in {axes!r}; letters are B, N, K, R")
         full = "S" + axes if self.particles is not None and len(shape) == len(axes) + 1 else axes
         sizes = {letter: self._sizes.get(letter, size) for letter, size in zip(full, shape, strict=False)}
         if len(shape) != len(full) or tuple(sizes.values()) != tuple(shape):
@@ -239,6 +354,30 @@ class Trace:
             )
         return self._check_axes(name, torch.Size(lead), axes)
 
+    def _check_partial(self, name: str, given: Partial, distribution: Distribution, axes: str) -> Tensor:
+        """Where the value is known, `[*axes]`, after checking both."""
+        self._check_value(name, given.value, distribution, axes)
+        if not given.value.is_floating_point():
+            raise ShapeError(
+                f"site {name!r}: expected an observed value of floating point, got {given.value.dtype}; labels are "
+                "given as one-hot vectors (torch.nn.functional.one_hot)"
+            )
+        if given.known.shape != given.value.shape[: given.value.ndim - len(distribution.event_shape)]:
+            raise ShapeError(
+                f"site {name!r}: where its value {list(given.value.shape)} is known should be "
+                f"{list(given.value.shape[: given.value.ndim - len(distribution.event_shape)])}, got "
+                f"{list(given.known.shape)}"
+            )
+        if given.value.device.type == "cpu":  # elsewhere a look would make the host wait
+            support: Any = distribution.support
+            wrong = (given.known > 0) & ~support.check(given.value)
+            if wrong.any():
+                raise DataError(
+                    f"site {name!r}: {int(wrong.sum())} of the values said to be known lie outside its support, "
+                    f"{support}; the first is {given.value[wrong][0].tolist()}"
+                )
+        return given.known.to(given.value.dtype)
+
     def _mask(self, name: str, axes: str, site_axes: str, mask: Tensor | None) -> Tensor | None:
         parts = []
         if self.mask is not None and "N" in axes:
@@ -248,22 +387,50 @@ class Trace:
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] * parts[1]
 
 
-def kl(q: Site, p: Site) -> Tensor:
-    """Kullback-Leibler divergence between matching sites of two traces, per set: `[B]`, or `[S, B]`.
+class Repeated:
+    """What a repeated sub-program is given as its trace; made by `Trace.repeated`."""
+
+    def __init__(self, trace: Trace, prefix: str, present: Tensor):
+        self.trace, self.prefix, self.present = trace, prefix, present
+
+    def sample(self, name: str, distribution: Distribution, axes: str = "BN") -> Tensor:
+        """Visit the site of every repetition; the distribution has the axes `axes` and `R`."""
+        return self.trace.sample(f"{self.prefix}.{name}", distribution, axes=axes + "R", mask=self.present)
+
+
+def divergence(q: Site, p: Site) -> tuple[Tensor, str]:
+    """Kullback-Leibler divergence of each entry between matching sites of two traces, and its axes.
 
     In closed form where torch registers one for the two families, otherwise the single-sample estimate
-    `log q(value) − log p(value)`, which has the same shape and mean. The mask of the inference site weighs both.
+    `log q(value) − log p(value)`, which has the same shape and mean. The mask of the inference site weighs both, and
+    entries whose value was given count 0: they are conditioned on.
     """
     if q.distribution is None or p.distribution is None:
         raise TraceError(f"site {q.name!r}: a factor has no divergence")
     try:
-        divergence = kl_divergence(q.distribution, p.distribution)
+        value = kl_divergence(q.distribution, p.distribution)
     except NotImplementedError:  # torch's answer where no closed form is registered for the two families
-        divergence = q.distribution.log_prob(q.value) - p.distribution.log_prob(p.value)
+        value = q.distribution.log_prob(q.value) - p.distribution.log_prob(p.value)
     axes = max(q.axes, p.axes, key=len)
-    if divergence.ndim < len(axes):
-        divergence = divergence.unsqueeze(0)  # the same for all particles: [1, B, ...]
+    if value.ndim < len(axes):
+        value = value.unsqueeze(0)  # the same for all particles: [1, B, ...]
     if q.mask is not None:
-        mask = q.mask if q.mask.ndim == len(axes) else q.mask.unsqueeze(0)
-        divergence = _masked(divergence, mask)
-    return sum_to(divergence, axes, keep="SB")
+        value = _masked(value, q.mask if q.mask.ndim == len(axes) else q.mask.unsqueeze(0))
+    if q.known is not None:
+        value = value * (1 - q.known)
+    return value, axes
+
+
+def kl(q: Site, p: Site) -> Tensor:
+    """Kullback-Leibler divergence between matching sites of two traces, per set: `[B]`, or `[S, B]`."""
+    value, axes = divergence(q, p)
+    return sum_to(value, axes, keep="SB")
+
+
+def _one_hot(name: str, distribution: Distribution) -> OneHotCategorical:
+    if not isinstance(distribution, OneHotCategorical):
+        raise TraceError(
+            f"site {name!r}: only a OneHotCategorical can be enumerated or relaxed, got {type(distribution).__name__}; "
+            "leave the site out of `discrete`"
+        )
+    return distribution

@@ -115,7 +115,7 @@ class SetTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, as in both papers."""
-        optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
         if self.learning_rate_schedule == "constant":
             return optimizer
         total = self.total_steps + 1
@@ -286,7 +286,8 @@ def fit(
                 part.compile()
     held_out_loader = None
     if validation is not None:
-        held_out = _sampler(model, validation, seed + 1, {**(sets or {}), "batches": None})
+        all_alike = {"batches": None} | ({"supervision": None} if "supervision" in (sets or {}) else {})
+        held_out = _sampler(model, validation, seed + 1, {**(sets or {}), **all_alike})
         held_out.batches = min(held_out.batches, 20)
         held_out_loader = _loader(held_out, workers)
     last = None if folder is None or not resume else folder / "checkpoints" / "last.ckpt"

@@ -5,7 +5,7 @@ from coset.data import FactorTable
 from coset.data.digits import Digits
 from coset.errors import DataError, ShapeError
 from coset.metrics import ImageClassifier, load_or_train_classifier, train_classifier
-from coset.metrics.classifier import _distort
+from coset.networks.warp import random_affine
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_equal_seeds_train_equally_and_leave_the_generator_alone():
 def test_distortions_are_mild_and_differ_by_image():
     x = torch.zeros(200, 28, 28)
     x[:, 12:16, 12:16] = 1.0  # a spot in the middle, 4 pixels wide
-    moved = _distort(x)
+    moved = random_affine(x)
     assert moved.shape == x.shape and moved.std(0).max() > 0.1
     assert torch.allclose(moved.sum((1, 2)), torch.full((200,), 16.0), rtol=0.35)
     across = (moved.sum(1) * torch.arange(28)).sum(1) / moved.sum((1, 2)) - 13.5

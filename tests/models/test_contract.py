@@ -9,18 +9,22 @@ from coset.models.base import model_classes
 from coset.objectives import elbo
 from coset.trace import Trace
 
+ITEMS = {"MultiDigit": (16, 16)}
+"""Items of models that do not take vectors."""
+
 
 @pytest.fixture(params=model_classes(), ids=lambda model: model.__name__)
 def model(request):
-    table = FactorTable(torch.rand(40, 6), digit=torch.arange(40) % 2, rotation=torch.arange(40) // 2 % 2)
+    items = torch.rand(40, *ITEMS.get(request.param.__name__, (6,)))
+    table = FactorTable(items, digit=torch.arange(40) % 2, rotation=torch.arange(40) // 2 % 2)
     return request.param.for_data(table).eval()
 
 
 @pytest.fixture
-def batch():
+def batch(model):
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    return SetBatch(torch.rand(4, 3, 6), a, mask)
+    return SetBatch(torch.rand(4, 3, *model.item_shape), a, mask)
 
 
 def test_there_is_a_model_and_it_is_final():
@@ -55,7 +59,7 @@ def test_gradient_flows(model, batch):
 def test_sampling_from_the_prior(model):
     prior = Trace()
     x = model.generate(prior, (5, 2))
-    assert x.shape == (5, 2, 6) and all(site.provenance == "sampled" for site in prior)
+    assert x.shape == (5, 2, *model.item_shape) and all(site.provenance == "sampled" for site in prior)
 
 
 def test_saved_model_scores_the_same(model, batch, tmp_path):

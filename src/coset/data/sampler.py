@@ -6,7 +6,8 @@ gather, on the device where the items live.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +17,64 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from coset.data.batch import SetBatch
 from coset.data.groups import Groups, Rows
-from coset.errors import ConfigurationError
+from coset.errors import ConfigurationError, DataError, nearest
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How often training sees what is known of a factor: the supervision rate of Siddharth et al. (2017), section 3.
+
+    Batches are wholly supervised, which are drawn from the items of which a factor is known, or wholly unsupervised,
+    drawn from all items with those factors hidden; or every batch is mixed of both.
+
+    Args:
+        factors: Which are at issue; an item is labelled if one of them is known.
+        rate: Share of items that are shown with their labels, 0 to 1.
+        mixed: Whether every batch has that share, rather than that share of the batches being supervised.
+
+    Raises:
+        ConfigurationError: if the rate is no share.
+    """
+
+    factors: Sequence[str]
+    rate: float
+    mixed: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.rate <= 1:
+            raise ConfigurationError(f"supervision: rate should be between 0 and 1, got {self.rate}")
+        if isinstance(self.factors, str) or not self.factors:
+            raise ConfigurationError(f"supervision: factors should be a list of names, got {self.factors!r}")
+
+    def labelled(self, table: Rows) -> Tensor:
+        """Rows `[m]` of which a factor is known.
+
+        Raises:
+            DataError: if there is no such factor, or, with a rate above 0, none of an item is known, or a discrete
+                factor is never known to have one of its values.
+        """
+        for name in self.factors:
+            if name not in table.factors:
+                raise DataError(f"supervision: no factor is called {name!r}; {nearest(name, table.factors)}")
+        known = torch.stack([_is_known(table.factors[name]) for name in self.factors]).any(0)  # [n]
+        if self.rate > 0 and not known.any():
+            raise DataError(f"supervision: no item has a known value of {', '.join(self.factors)}; set rate to 0")
+        for name in self.factors if self.rate > 0 else ():
+            values, codes = table.values.get(name, []), table.factors[name]
+            missing = [value for code, value in enumerate(values) if not (codes == code).any()]
+            if missing:
+                raise DataError(
+                    f"supervision: no item is known to have {name}={missing[0]!r}, one of {len(missing)} values "
+                    "without a label; label at least one item of each, or leave those items out"
+                )
+        return known.nonzero()[:, 0]
+
+    def shown(self, index: int, batch: int) -> tuple[int, int]:
+        """How many labelled items were shown before the batch of this index, and how many are in it, its first ones."""
+        size, rate = (1, self.rate * batch) if self.mixed else (batch, self.rate)
+        # A product that is a whole number may come out a little below it.
+        before, after = (math.floor(number * rate + 1e-6) for number in (index, index + 1))
+        return before * size, (after - before) * size
 
 
 class SetSampler(IterableDataset[SetBatch]):
@@ -41,6 +99,8 @@ class SetSampler(IterableDataset[SetBatch]):
         batches: Batches in an epoch, by default as many as use each item once on average.
         binarize: Draw each element of an item as 0 or 1 with its intensity as the probability of 1, afresh for every
             batch (Salakhutdinov & Murray 2008).
+        supervision: Of single items without contexts, how often those are shown of which a factor is known; by default
+            all items are drawn alike, with what is known of them.
 
     Raises:
         ConfigurationError: if an option makes no sense.
@@ -69,6 +129,7 @@ class SetSampler(IterableDataset[SetBatch]):
         seed: int,
         batches: int | None,
         binarize: bool = False,
+        supervision: "Supervision | None" = None,
     ):
         for name, number in (("batch", batch), ("batches", batches)):
             if number is not None and number < 1:
@@ -78,13 +139,17 @@ class SetSampler(IterableDataset[SetBatch]):
         self.contexts = tuple(contexts)
         self.items = None if items is None else read_length(items)
         self.batch = batch
-        self._order: tuple[int, Tensor] | None = None
+        self._order: dict[bool, tuple[int, Tensor]] = {}
         self._even = bool((groups.count == groups.count[0]).all())
         if batches is None:
             sets = len(groups.count) if self.items is None else len(table) / self.items[1]
             batches = math.ceil(sets / batch)
         self.batches = batches
         self.binarize = binarize
+        self.supervision = supervision
+        if supervision is not None and (contexts or self.items != (1, 1)):
+            raise ConfigurationError("sets: supervision is a setting for single items; give contexts=() and items=1")
+        self._labelled = None if supervision is None else supervision.labelled(table)
         self.seed = seed
         self.rank: int | None = None
         self.world_size: int | None = None
@@ -144,12 +209,28 @@ class SetSampler(IterableDataset[SetBatch]):
 
     def _draw_single(self, index: int, generator: torch.Generator) -> SetBatch:
         """Independent items: an epoch goes through all of them in a random order, and round again if it is longer."""
-        if self._order is None or self._order[0] != self.epoch:
-            shuffle = torch.Generator(self.table.device).manual_seed(_stable_hash(self.seed, self.epoch))
-            self._order = (self.epoch, torch.randperm(len(self.table), generator=shuffle, device=self.table.device))
-        places = torch.arange(index * self.batch, (index + 1) * self.batch, device=self.table.device)
-        x, factors = self._gather(self._order[1][places % len(self.table), None], generator)  # [B, 1]
+        if self.supervision is None:
+            x, factors = self._gather(self._take(False, index * self.batch, self.batch), generator)
+            return SetBatch(x, None, None, factors)
+        before, shown = self.supervision.shown(index, self.batch)
+        rows = torch.cat([self._take(True, before, shown), self._take(False, index * self.batch, self.batch - shown)])
+        x, factors = self._gather(rows, generator)  # [B, 1]
+        for name in self.supervision.factors:
+            factors[name] = factors[name].clone()
+            factors[name][shown:] = _unknown(factors[name])
         return SetBatch(x, None, None, factors)
+
+    def _take(self, labelled: bool, start: int, count: int) -> Tensor:
+        """Rows `[count, 1]` at these places of the epoch's order of all items, or of those that are labelled."""
+        order = self._order.get(labelled)
+        rows = self._labelled if labelled else None
+        size, device = len(self.table) if rows is None else len(rows), self.table.device
+        if order is None or order[0] != self.epoch:
+            shuffle = torch.Generator(device).manual_seed(_stable_hash(self.seed, self.epoch, *([1] * labelled)))
+            order = (self.epoch, torch.randperm(size, generator=shuffle, device=device))
+            self._order[labelled] = order
+        places = order[1][torch.arange(start, start + count, device=device) % size, None]  # [count, 1]
+        return places if rows is None else rows[places]
 
     def _gather(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Items and factors at these rows `[B, N]`."""
@@ -193,8 +274,33 @@ def read_length(items: int | Sequence[int]) -> tuple[int, int]:
     return length[0], length[1]
 
 
-def _unknown(codes: Tensor) -> Tensor:
-    return codes.new_tensor(math.nan if codes.is_floating_point() else -1)
+def read_supervision(given: Supervision | Mapping[str, Any] | None) -> Supervision | None:
+    """Turn the options of a `Supervision` into one.
+
+    Raises:
+        ConfigurationError: if there is no such option, or one is missing.
+
+    >>> read_supervision({"factors": ["digit"], "rate": 0.1})
+    Supervision(factors=['digit'], rate=0.1, mixed=False)
+    """
+    if not isinstance(given, Mapping):
+        return given
+    names = {option.name for option in fields(Supervision)}
+    for name in given:
+        if name not in names:
+            raise ConfigurationError(f"supervision: no option is called {name!r}; {nearest(name, names)}")
+    for name in ("factors", "rate"):
+        if name not in given:
+            raise ConfigurationError(f"supervision: {name!r} is missing; give at least factors and rate")
+    return Supervision(**given)
+
+
+def _unknown(codes: Tensor) -> float:
+    return math.nan if codes.is_floating_point() else -1
+
+
+def _is_known(codes: Tensor) -> Tensor:
+    return ~codes.isnan() if codes.is_floating_point() else codes >= 0
 
 
 def _stable_hash(*parts: int) -> int:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
 from coset.data.memory_map import MappedRows, tensor_over
 from coset.data.patterns import Patterns, read_patterns
-from coset.data.sampler import SetSampler, read_length
+from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
 from coset.errors import DataError, nearest
 
 ITEM_TYPES = {
@@ -230,6 +230,7 @@ class FactorTable:
         seed: int = 0,
         batches: int | None = None,
         binarize: bool = False,
+        supervision: Supervision | Mapping[str, Any] | None = None,
         incomplete: Incomplete = "error",
     ) -> SetSampler:
         """Draw sets that hold some contexts constant while the rest vary.
@@ -248,6 +249,8 @@ class FactorTable:
             seed: Equal seeds draw equal sets.
             batches: Batches in an epoch, by default as many as use each item once on average.
             binarize: Draw items of 0 and 1 with their intensities as probabilities, afresh for every batch.
+            supervision: Of single items without contexts, how often those are shown of which a factor is known: a
+                `Supervision`, or its options.
             incomplete: What to do where the table has too few items for a joint value: "error", or "skip" to draw only
                 from the joint values of which there are at least two items.
 
@@ -267,7 +270,17 @@ class FactorTable:
         least = 1 if items is None else min(read_length(items)[1], 2)
         groups = group_rows(self, names, read_patterns(patterns, names), least, incomplete)
         self._check_binarize(binarize)
-        return SetSampler(self, groups, names, items=items, batch=batch, seed=seed, batches=batches, binarize=binarize)
+        return SetSampler(
+            self,
+            groups,
+            names,
+            items=items,
+            batch=batch,
+            seed=seed,
+            batches=batches,
+            binarize=binarize,
+            supervision=read_supervision(supervision),
+        )
 
     def _check_binarize(self, binarize: bool) -> None:
         low, high = self.range() if binarize else (0.0, 1.0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from coset.data import FactorTable
 from coset.errors import DataError, ShapeError, nearest
+from coset.networks.warp import random_affine
 
 BATCH = 128
 STEPS = 1700
@@ -99,7 +100,7 @@ def train_classifier(
             if step % per_epoch == 0:
                 order = torch.randperm(len(table)).to(table.device)
             rows = order[step % per_epoch * BATCH :][:BATCH]
-            x = _distort(table.x(rows)) if augment else table.x(rows)
+            x = random_affine(table.x(rows)) if augment else table.x(rows)
             loss = F.cross_entropy(model(x), codes[rows], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
@@ -152,15 +153,3 @@ def _codes(where: str, table: FactorTable, factor: str) -> Tensor:
     if factor not in table.values or bool((codes < 0).any()):
         raise DataError(f"{where}: {factor!r} must be discrete and known for every item; use table.where")
     return codes
-
-
-def _distort(x: Tensor) -> Tensor:
-    """Turn by up to 10 degrees, scale by up to 10 % and shift by up to 8 %, each image by its own amounts."""
-    images = x.unsqueeze(1) if x.ndim == 3 else x  # [n, C, H, W]
-    angle, scale, across, down = (
-        (torch.rand(4, len(x)) * 2 - 1) * torch.tensor([[0.17], [0.1], [0.16], [0.16]])
-    ).unbind()
-    cosine, sine = angle.cos() * (1 + scale), angle.sin() * (1 + scale)
-    rows = [torch.stack([cosine, -sine, across], -1), torch.stack([sine, cosine, down], -1)]
-    grid = F.affine_grid(torch.stack(rows, 1).to(x), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False, padding_mode="border").view_as(x)

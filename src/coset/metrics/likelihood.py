@@ -69,7 +69,8 @@ def log_likelihood(
         torch.manual_seed(seed)
         for start in range(0, len(items), rows):
             block = slice(start, start + rows)
-            batch = Items(items[block], *(None if part is None else part[block] for part in (constant, mask)))
+            a, present = (None if part is None else part[block] for part in (constant, mask))
+            batch = Items(items[block], a, present)
             parts.append(_estimate(model, batch, particles, max(1, at_once // (len(batch.x) * count))))
     return torch.cat(parts).cpu()
 

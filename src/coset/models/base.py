@@ -3,16 +3,19 @@
 import contextlib
 import functools
 import importlib
+import inspect
 import io
 import json
+import math
 import os
 import pkgutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -22,8 +25,12 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from coset.distributions import Discrete
 from coset.errors import CheckpointError, ConfigurationError, DataError, ShapeError, nearest
-from coset.trace import Trace
+from coset.trace import Partial, Trace
+
+MOST_COMBINATIONS = 1024
+"""Joint values of discrete sites that are enumerated at most; the generative program runs once for each."""
 
 FORMAT = 1
 """Version of what `save_pretrained` writes; raised when old weights no longer fit."""
@@ -47,6 +54,11 @@ class Batch(Protocol):
     @property
     def mask(self) -> Tensor | None:
         """Which items are present `[B, N]`; all where None."""
+        ...
+
+    @property
+    def factors(self) -> Mapping[str, Tensor]:
+        """Factors by name, `[B, N]`: codes, −1 where unknown, or numbers, NaN where unknown."""
         ...
 
 
@@ -110,10 +122,22 @@ class Programs:
     batch: Batch
 
     def infer(
-        self, particles: int | None = None, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False
+        self,
+        particles: int | None = None,
+        replay: Mapping[str, Tensor] | None = None,
+        fixed_parameters: bool = False,
+        discrete: Mapping[str, Discrete] | None = None,
+        relaxation: float = 0.5,
     ) -> Trace:
-        """Run the inference program: S particles, or the latent values `replay` scored again."""
-        q = Trace(self.model.known(self.batch), replay, self.batch.mask, particles)
+        """Run the inference program: S particles, or the latent values `replay` scored again.
+
+        Sites that `discrete` enumerates multiply the particles by their numbers of values.
+        """
+        combinations = self.model.combinations(name for name, how in (discrete or {}).items() if how == "enumerate")
+        if combinations > 1:
+            particles = (particles or 1) * combinations
+        known = self.model.known(self.batch)
+        q = Trace(known, replay, self.batch.mask, particles, discrete=discrete, relaxation=relaxation)
         with fixed(self.model) if fixed_parameters else nullcontext():
             self.model.infer(q, self.batch)
         return q
@@ -134,12 +158,17 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         likelihood: the module that gives p(x | …); its `kind` decides which items are accepted.
         contexts: names of the factors that sets hold constant; none for a model of independent items.
         item_sites: sites of what items do not share, whose spread `temperature` scales.
+        discrete: number of values of each one-hot site, by name.
+        labels: which factors of the data tell the value of a latent site, where they are known: site name → one
+            discrete factor for a one-hot site, or as many continuous ones as the site has dimensions.
     """
 
     item_shape: tuple[int, ...]
     likelihood: Any
     contexts: Sequence[str] = ()
     item_sites: Sequence[str] = ("z",)
+    discrete: Mapping[str, int] = MappingProxyType({})
+    labels: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @classmethod
     def for_data(cls, data: Any, contexts: Sequence[str] | None = None, **options: Any) -> Self:
@@ -155,14 +184,21 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         for name in contexts or ():
             if name not in known:
                 raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, known)}")
-        options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
-        model = cls(shape, **cls.context_options(list(contexts or known)), **options)  # type: ignore[call-arg]
+        if "likelihood" in inspect.signature(cls).parameters:
+            options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
+        options = cls.context_options(list(contexts or known)) | dict(cls.data_options(data, options)) | options
+        model = cls(shape, **options)  # type: ignore[call-arg]
         model.check_range(low, high)
         return model
 
     @classmethod
     def context_options(cls, contexts: list[str]) -> dict[str, Any]:
         """Arguments of the constructor that follow from the names of the contexts; none for a model without any."""
+        return {}
+
+    @classmethod
+    def data_options(cls, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the constructor that follow from the data and the other options; none by default."""
         return {}
 
     @abstractmethod
@@ -198,9 +234,49 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         """Where the parameters live."""
         return next(self.parameters()).device
 
-    def known(self, batch: Batch) -> dict[str, Tensor]:
-        """What a batch tells about latent sites, by name: they are conditioned on; nothing by default."""
-        return {}
+    def known(self, batch: Batch) -> dict[str, Tensor | Partial]:
+        """What a batch tells about latent sites, by name: the factors that `labels` names, where the batch has them.
+
+        Raises:
+            DataError: a code is beyond the values of its site.
+        """
+        return {
+            site: self._read_labels(site, [batch.factors[name] for name in names], batch.x)
+            for site, names in self.labels.items()
+            if all(name in batch.factors for name in names)
+        }
+
+    def _read_labels(self, site: str, factors: list[Tensor], like: Tensor) -> Partial:
+        """The value of a site that factors `[B, N]` tell, and where they do."""
+        if site not in self.discrete:
+            value = torch.stack(factors, -1).to(like.dtype)  # [B, N, D]
+            return Partial(value, (~value.isnan().any(-1)).to(like.dtype))
+        codes, values = factors[0], self.discrete[site]
+        if codes.device.type == "cpu" and int(codes.max()) >= values:
+            raise DataError(
+                f"site {site!r} has {values} values, but {self.labels[site][0]!r} has the code {int(codes.max())}; "
+                "build the model for the table that holds all of them"
+            )
+        return Partial(F.one_hot(codes.clamp_min(0), values).to(like.dtype), (codes >= 0).to(like.dtype))
+
+    def combinations(self, sites: Iterable[str]) -> int:
+        """How many joint values sites have that are to be enumerated.
+
+        Raises:
+            ConfigurationError: a site that is not discrete, or more joint values than can be enumerated.
+        """
+        sizes = {}
+        for name in sites:
+            if name not in self.discrete:
+                raise ConfigurationError(f"enumerate: no discrete site {name!r}; {nearest(name, self.discrete)}")
+            sizes[name] = self.discrete[name]
+        if (count := math.prod(sizes.values())) > MOST_COMBINATIONS:
+            listing = " x ".join(f"{size} of {name!r}" for name, size in sizes.items())
+            raise ConfigurationError(
+                f"enumerate: {listing} make {count} joint values, more than {MOST_COMBINATIONS}; draw some of the "
+                "sites instead ('relaxed', 'straight-through', or the objective ScoreFunction)"
+            )
+        return count
 
     def trace(self, batch: Batch, particles: int | None = None) -> tuple[Trace, Trace]:
         """Run both programs on a batch: the inference trace, and the generative one that replays it."""
@@ -211,7 +287,7 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
     def decode(
         self,
         shape: tuple[int, int],
-        observed: Mapping[str, Tensor] | None = None,
+        observed: Mapping[str, Tensor | Partial] | None = None,
         replay: Trace | Mapping[str, Tensor] | None = None,
         temperature: float = 1.0,
         draw: bool = False,
@@ -365,6 +441,12 @@ def model_classes() -> list[type[Model]]:
     return sorted(Model.__subclasses__(), key=lambda model: model.__name__)
 
 
+def discrete_values(data: Any) -> dict[str, list]:
+    """The distinct values of each discrete factor of a table, by name; none of data without factors."""
+    values = getattr(data, "values", None)
+    return values if isinstance(values, dict) else {}
+
+
 def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
     """Shape of the items, their smallest and largest number, and the names of what sets may hold constant."""
     if hasattr(data, "range"):
@@ -384,3 +466,4 @@ class Items:
     x: Tensor
     constant: Tensor | None = None
     mask: Tensor | None = None
+    factors: Mapping[str, Tensor] = field(default_factory=dict)

@@ -84,6 +84,33 @@ class ConvolutionalEncoder(nn.Module):
         return self.output(self.layers(x))
 
 
+def strided(item_shape: Sequence[int], features: int, channels: Sequence[int], norm: Normalization) -> nn.Sequential:
+    """A plain chain: a 3 × 3 convolution of stride 2 for each of `channels`, then one linear layer.
+
+    Maps images `[n, channels, H, W]` to `[n, features]`.
+    """
+    colours, height, width = item_shape
+    last = channels[-1] * _sides(height, len(channels) + 1)[-1] * _sides(width, len(channels) + 1)[-1]
+    body = convolutions(colours, channels, norm=norm)
+    return nn.Sequential(*body, nn.Flatten(), nn.Linear(last, features), normalization(norm, features), nn.ReLU())
+
+
+def convolutions(
+    colours: int, channels: Sequence[int], further: int = 0, norm: Normalization = "batch"
+) -> nn.Sequential:
+    """3 × 3 convolutions, one of stride 2 for each of `channels` and `further` ones that keep the side.
+
+    Maps images `[n, colours, H, W]` to maps `[n, channels[-1], h, w]`.
+    """
+    widths = [*channels, *[channels[-1]] * further]
+    chain: list[nn.Module] = []
+    for index, (before, after) in enumerate(zip([colours, *widths], widths, strict=False)):
+        stride = 2 if index < len(channels) else 1
+        chain += [nn.Conv2d(before, after, 3, stride, padding=1, bias=norm == "none"), _image_norm(norm, after)]
+        chain += [nn.ReLU()]
+    return nn.Sequential(*chain)
+
+
 class ConvolutionalDecoder(nn.Module):
     """The encoder's mirror: bilinear upsampling in place of strides, against checkerboard patterns (2018, 5.1).
 

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
-from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided
 from coset.networks.mlp import MLP, Normalization, ResidualMLP, layers, normalization
 from coset.shapes import flatten_items
 
-Architecture = Literal["convolutional", "dense", "plain", "none"]
+Architecture = Literal["convolutional", "strided", "dense", "plain", "none"]
 
 
 def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -39,8 +39,10 @@ class ItemEncoder(nn.Module):
     Args:
         item_shape: `(D,)`, `(H, W)` or `(C, H, W)`.
         features: size of the feature vector.
-        architecture: `convolutional` for images; for anything `dense`, residual blocks of `features` units, `plain`,
-            a chain of layers of `channels` and then `features` units, or `none`, items as they are.
+        architecture: `convolutional` for images, or `strided`, some ten times cheaper: one convolution of stride 2 for
+            each of `channels`, and a plain decoder of `features` units. For anything `dense`, residual blocks of
+            `features` units, `plain`, a chain of layers of `channels` and then `features` units, or `none`, items as
+            they are.
         channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
 
@@ -64,6 +66,9 @@ class ItemEncoder(nn.Module):
             case "convolutional":
                 self.input_shape = _as_image(self.item_shape)
                 self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
+            case "strided":
+                self.input_shape = _as_image(self.item_shape)
+                self.network = strided(self.input_shape, features, channels, norm)
             case "dense":
                 self.network = ResidualMLP(size, features, norm=norm)
             case "plain":
@@ -102,8 +107,8 @@ class ItemDecoder(nn.Module):
                 self.network = nn.Sequential(*body, out)
             case "dense":
                 self.network = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm), nn.Linear(hidden, size))
-            case "plain":
-                widths = [hidden, *reversed(channels)]
+            case "plain" | "strided":
+                widths = [hidden, *(reversed(channels) if architecture == "plain" else ())]
                 self.network = nn.Sequential(layers(inputs, widths, norm), nn.Linear(widths[-1], size))
             case _:
                 self.network = nn.Sequential(MLP(inputs, hidden, size, norm))

@@ -7,8 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from coset.distributions import Discrete
 from coset.errors import ConfigurationError, TraceError, nearest
-from coset.trace import Trace, kl
+from coset.trace import Trace, divergence
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Programs(Protocol):
     """A model's two programs, ready to be run on a batch; `coset.models.base.Programs` is one."""
 
     def infer(
-        self, particles: int | None = None, replay: Mapping[str, Tensor] | None = None, fixed_parameters: bool = False
+        self,
+        particles: int | None = None,
+        replay: Mapping[str, Tensor] | None = None,
+        fixed_parameters: bool = False,
+        discrete: Mapping[str, Discrete] | None = None,
+        relaxation: float = 0.5,
     ) -> Trace:
         """Run the inference program: S particles, or the latent values `replay` scored again."""
         ...
@@ -100,14 +106,14 @@ def elbo(q: Trace, p: Trace) -> Bound:
     gains = set()
     for site in p:
         if site.distribution is None:
-            terms[site.name] = -site.log_prob
+            terms[site.name] = -q.total(site.score, site.axes)
         elif site.provenance == "observed":
-            terms[site.name] = site.log_prob
+            terms[site.name] = q.total(site.score, site.axes)
             gains.add(site.name)
         elif q[site.name].provenance == "observed":
-            terms[site.name] = torch.zeros_like(site.log_prob)
+            terms[site.name] = torch.zeros_like(q.total(site.score, site.axes))
         else:
-            terms[site.name] = kl(q[site.name], site)
+            terms[site.name] = q.total(*divergence(q[site.name], site))
     return Bound(terms, frozenset(gains))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from coset.errors import ConfigurationError, TraceError
 from coset.objectives.elbo import Bound, Programs, check_matching
+from coset.shapes import sum_to
 from coset.trace import Trace
 
 
@@ -23,12 +24,23 @@ def log_ratios(q: Trace, p: Trace) -> dict[str, Tensor]:
     check_matching(q, p)
     if q.particles is None or p.particles is None:
         raise TraceError("importance weights need particles: run both programs with particles=S")
+    for name, how in q.discrete.items():
+        if how != "sample":
+            raise TraceError(f"site {name!r}: importance weights need draws of its posterior, not {how!r}")
     ratios = {}
     for site in p:
         ratio = site.log_prob
         if site.name in q:
             inferred = q[site.name]
-            ratio = torch.zeros_like(ratio) if inferred.provenance == "observed" else ratio - inferred.log_prob
+            if inferred.provenance == "observed":
+                ratio = torch.zeros_like(ratio)
+            elif inferred.known is None:
+                ratio = ratio - inferred.log_prob
+            else:
+                unknown = 1 - inferred.known
+                ratio = sum_to(site.score * unknown, site.axes, "SB") - sum_to(
+                    inferred.score * unknown, inferred.axes, "SB"
+                )
         ratios[site.name] = ratio.expand(q.particles, ratio.shape[-1])
     return ratios
 
@@ -93,9 +105,9 @@ class DoublyReparametrized:
     def __call__(self, programs: Programs) -> Bound:
         """Run the programs and return the bound, whose gradient is the doubly reparametrised one."""
         q = programs.infer(self.particles)
-        drawn = {site.name: site.value for site in q if site.provenance == "sampled"}
+        drawn = {site.name: site.value for site in q if site.provenance in ("sampled", "partial")}
         for site in q:
-            if site.provenance == "sampled" and site.distribution is not None and not site.distribution.has_rsample:
+            if site.name in drawn and site.distribution is not None and not site.distribution.has_rsample:
                 raise TraceError(f"site {site.name!r} is not reparametrised; use ImportanceWeighted instead")
         generated = programs.generate(q, replay=q.values() | {name: value.detach() for name, value in drawn.items()})
         inferred = programs.infer(self.particles, replay=drawn, fixed_parameters=True)

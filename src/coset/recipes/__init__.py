@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from coset.data.labels import hide_labels
 from coset.errors import ConfigurationError, nearest
 
-SECTIONS = ("data", "model", "sets", "objective", "schedule", "training", "trainer")
+SECTIONS = ("data", "labels", "model", "sets", "objective", "schedule", "training", "trainer")
 
 # Where a section's `class` is looked for.
 _PACKAGES = {
@@ -38,6 +39,19 @@ class Recipe:
     def data(self) -> Any:
         """The data set; its `load_splits()` reads the files."""
         return _build(self.sections, "data")
+
+    def splits(self) -> dict[str, Any]:
+        """Tables called train, validation and test; of the first, what is to be known of a factor.
+
+        Section `labels` says of how many training items a factor is known, evenly many of each class. Which ones
+        depends on the seed of the training.
+        """
+        splits = self.data().load_splits()
+        for factor, count in self.sections["labels"].items():
+            balanced = factor in splits["train"].values
+            seed = self.sections["training"].get("seed", 0)
+            splits["train"] = hide_labels(splits["train"], factor, count, seed, balanced)
+        return splits
 
     def model(self, table: Any) -> Any:
         """A model for the items of a table."""
@@ -172,14 +186,23 @@ def _check(recipe: Recipe) -> None:
     from coset.training import fit
 
     sections = recipe.sections
+    for factor, count in sections["labels"].items():
+        if not isinstance(count, int) or count < 0:
+            raise ConfigurationError(f"--labels.{factor}: expected how many items are labelled, got {count!r}")
     for section in _PACKAGES:
         if not sections[section] and section in ("objective", "schedule"):
             continue
         if "class" not in sections[section]:
             raise ConfigurationError(f"recipe {recipe.name}: section {section!r} needs a `class`")
+        options = {key: value for key, value in sections[section].items() if key != "class"}
+        found = _find(sections[section]["class"], section)
+        parameters = inspect.signature(found).parameters.values()
+        from_data: set[str | int] = {
+            part.name for part in parameters if part.default is part.empty and part.name not in options
+        }
         parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(_find(sections[section]["class"], section), None, skip={"item_shape"})
-        _hold(parser, section, {key: value for key, value in sections[section].items() if key != "class"})
+        parser.add_class_arguments(found, None, skip=from_data)
+        _hold(parser, section, options)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_method_arguments(FactorTable, "sets", None, skip={"contexts", "seed"})
     _hold(parser, "sets", sections["sets"])
@@ -212,9 +235,8 @@ def _hold(parser: Any, section: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise ConfigurationError(f"--{section}.{name}: no such option; {nearest(name, sorted(known))}")
-    required = {action.dest for action in parser._actions if getattr(action, "required", False)}
     try:
-        parser.parse_object({**dict.fromkeys(required - set(options)), **options}, defaults=True)
+        parser.parse_object(dict(options), defaults=True)
     except ArgumentError as reason:
         text = str(reason).replace("\n", " ")
         raise ConfigurationError(f"section {section}: {text}") from reason

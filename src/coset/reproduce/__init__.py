@@ -6,11 +6,14 @@ from pathlib import Path
 from coset.errors import ConfigurationError, nearest
 from coset.reproduce.black_white import black_white_mnist
 from coset.reproduce.composition import rotated_mnist
+from coset.reproduce.faces import yale_b
 from coset.reproduce.families import one_dimensional_families
 from coset.reproduce.few_shot import omniglot_few_shot
 from coset.reproduce.likelihood import mnist_likelihood, mnist_plane
+from coset.reproduce.multi_mnist import multi_mnist
 from coset.reproduce.outcome import Outcome, Request
 from coset.reproduce.readme import renew_readme
+from coset.reproduce.semi_supervised import semi_supervised_mnist
 from coset.reproduce.spatial import spatial_mnist
 
 TARGETS: dict[str, Callable[[Request], Outcome]] = {
@@ -21,7 +24,10 @@ TARGETS: dict[str, Callable[[Request], Outcome]] = {
     "vae-mnist-likelihood": mnist_likelihood,
     "one-dimensional-families": one_dimensional_families,
     "omniglot-few-shot": omniglot_few_shot,
+    "multi-mnist": multi_mnist,
+    "semi-supervised-mnist": semi_supervised_mnist,
     "spatial-mnist": spatial_mnist,
+    "yale-b": yale_b,
 }
 ALIASES = {
     "thesis-figure-4.3": "vae-mnist-2d",

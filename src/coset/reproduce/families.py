@@ -14,6 +14,8 @@ from coset.reproduce.outcome import Outcome, Request, curves
 
 SIZES = (5, 20, 200, 1000)
 TRAINING_SETS, TEST_SETS = 4000, 1000
+OF = {"drawn": "", "sample": "_sample"}
+"""Endings of figures about the distribution that a set was drawn from, and about the set itself."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def one_dimensional_families(request: Request) -> Outcome:
     for size in SIZES:
         unseen = _read(run.model, TEST_SETS, size, seed=request.seed + 20_001)
         row: dict[str, Any] = {
-            "family_right": 100 * float(neighbours.score(unseen.context, unseen.family)),
+            "family_accuracy": 100 * float(neighbours.score(unseen.context, unseen.family)),
             "context_width": float(unseen.sample["width"].mean()),
         }
         for moment in ("mean", "variance"):
@@ -61,7 +63,7 @@ def one_dimensional_families(request: Request) -> Outcome:
                     predicted = regressions[kind, moment, code].predict(unseen.context[rows])
                     found[rows] = torch.as_tensor(predicted).float()
                 target = getattr(unseen, kind)[moment]
-                row[f"{moment}_r2_{kind}"] = _within(target, found, unseen.family)
+                row[f"{moment}_r2{OF[kind]}"] = _within(target, found, unseen.family)
                 if kind == "drawn":
                     row[f"{moment}_error"] = float((found - truth).square().mean().sqrt())
             row[f"best_{moment}_error"] = float((best - truth).square().mean().sqrt())
@@ -78,8 +80,8 @@ def one_dimensional_families(request: Request) -> Outcome:
     }
     header = "items  family %  mean R² (set's own)  variance R² (set's own)  mean error (best)  variance error (best)"
     lines = [
-        f"{size:>5}  {row['family_right']:8.1f}  {row['mean_r2_drawn']:7.3f} ({row['mean_r2_sample']:.3f})  "
-        f"{row['variance_r2_drawn']:15.3f} ({row['variance_r2_sample']:.3f})  "
+        f"{size:>5}  {row['family_accuracy']:8.1f}  {row['mean_r2']:7.3f} ({row['mean_r2_sample']:.3f})  "
+        f"{row['variance_r2']:15.3f} ({row['variance_r2_sample']:.3f})  "
         f"{row['mean_error']:13.3f} ({row['best_mean_error']:.3f})  "
         f"{row['variance_error']:13.3f} ({row['best_variance_error']:.3f})"
         for size, row in figures["by_size"].items()

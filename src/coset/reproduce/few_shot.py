@@ -14,12 +14,13 @@ from coset.metrics import context_accuracy, draw_episodes, neighbour_accuracy
 from coset.reproduce.outcome import Outcome, Request, curves
 from coset.runs import Run
 
+NUMBERS = {1: "one", 5: "five", 10: "ten", 20: "twenty"}
 TASKS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots."""
 EPISODES = 1000
 DIGITS = 1000
 """Digits of each class that episodes are drawn from."""
-PUBLISHED = {"5_way_1_shot": 98.1, "20_way_1_shot": 93.2}
+PUBLISHED = {"five_way_one_shot": 98.1, "twenty_way_one_shot": 93.2}
 """With all thirty alphabets of training data."""
 
 
@@ -30,11 +31,11 @@ def omniglot_few_shot(request: Request) -> Outcome:
     for run, autoencoder in pairs:
         found = _score(run, autoencoder, run.splits["test"], "character", TASKS, request.seed)
         found["digits"] = _score(run, autoencoder, _digits(), "digit", ((5, 1), (5, 5), (10, 1), (10, 5)), request.seed)
-        found["published_runs_20_way_1_shot"] = _published_runs(run)
+        found["published_runs_twenty_way_one_shot"] = _published_runs(run)
         halves.append(found)
     figures: dict[str, Any] = {"first_to_second": halves[0], "second_to_first": halves[1]}
     for ways, shots in TASKS:
-        task = f"{ways}_way_{shots}_shot"
+        task = _task(ways, shots)
         for method in ("context", "pixels", "vae"):
             name = task if method == "context" else f"{task}_{method}"
             figures[name] = sum(half[task][method]["mean"] for half in halves) / 2
@@ -59,6 +60,10 @@ def omniglot_few_shot(request: Request) -> Outcome:
     return request.write(figures, pictures, [each for pair in pairs for each in pair], "\n".join(lines))
 
 
+def _task(ways: int, shots: int) -> str:
+    return f"{NUMBERS[ways]}_way_{NUMBERS[shots]}_shot"
+
+
 def _score(
     run: Run, autoencoder: Run, table: FactorTable, factor: str, tasks: tuple[tuple[int, int], ...], seed: int
 ) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _score(
         episodes = draw_episodes(table, factor, ways, shots, episodes=EPISODES, seed=seed)
         row = {"context": asdict(context_accuracy(run.model, table, episodes))}
         row |= {name: asdict(neighbour_accuracy(each, episodes)) for name, each in codes.items()}
-        found[f"{ways}_way_{shots}_shot"] = row
+        found[_task(ways, shots)] = row
     return found
 
 

@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,17 +46,26 @@ class Request:
     seed: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def run(self, recipe: str, start: Run | None = None) -> Run:
+    def run(
+        self,
+        recipe: str,
+        start: Run | Mapping[str, Run] | None = None,
+        label: str = "",
+        overrides: Sequence[str] = (),
+    ) -> Run:
         """The run of a bundled recipe: as it stands if finished, else trained or resumed.
 
         Args:
             recipe: its name.
-            start: a run whose weights training begins with, for a recipe of the same model.
+            start: a run whose weights training begins with, or runs by the names of the model's parts.
+            label: joined to the name of the run's folder, where overrides make another run of the recipe.
+            overrides: `--section.option=value`, as on the command line.
         """
-        folder = self.runs / recipe
+        folder = self.runs / "-".join(filter(None, (recipe, label)))
         if (folder / "record.json").is_file():
             return open_run(folder)
-        return train_run(recipe, folder, resume=(folder / "recipe.yaml").is_file(), start=start)[0]
+        resume = (folder / "recipe.yaml").is_file()
+        return train_run(recipe, folder, overrides, resume=resume, start=start)[0]
 
     def once(self, run: Run, what: str, measure: Callable[[], Any]) -> Any:
         """The result of a measurement that takes long, kept beside the run as JSON: an interruption loses none."""

@@ -29,24 +29,50 @@ ROWS: dict[str, tuple[str, list[Row]]] = {
         "MNIST, 50 latent dimensions",
         [
             ("test log-likelihood, VAE, nats", "published_vae", None, "vae"),
-            ("the same, importance-weighted with 5 particles", "published_importance", None, "importance"),
+            ("the same, importance-weighted with 5 particles", "published_iwae_5", None, "iwae_5"),
         ],
     ),
     "one-dimensional-families": (
         "one-dimensional families",
         [
-            ("family named right, %", None, None, "family_right"),
-            ("R² of a set's mean", None, None, "mean_r2_sample"),
-            ("R² of a set's variance", None, None, "variance_r2_sample"),
+            ("family named right, %", None, None, "family_accuracy"),
+            ("R² of the mean", None, None, "mean_r2"),
+            ("R² of the variance", None, None, "variance_r2"),
         ],
     ),
     "omniglot-few-shot": (
         "Omniglot, unseen alphabets (published: trained on 30 alphabets, ours on 5)",
         [
-            ("5-way 1-shot, %", "published_5_way_1_shot", None, "5_way_1_shot"),
-            ("5-way 5-shot, %", None, None, "5_way_5_shot"),
-            ("20-way 1-shot, %", "published_20_way_1_shot", None, "20_way_1_shot"),
-            ("20-way 5-shot, %", None, None, "20_way_5_shot"),
+            ("5-way 1-shot, %", "published_five_way_one_shot", None, "five_way_one_shot"),
+            ("5-way 5-shot, %", None, None, "five_way_five_shot"),
+            ("20-way 1-shot, %", "published_twenty_way_one_shot", None, "twenty_way_one_shot"),
+            ("20-way 5-shot, %", None, None, "twenty_way_five_shot"),
+        ],
+    ),
+    "semi-supervised-mnist": (
+        "MNIST, class and style (published: Siddharth et al. 2017)",
+        [
+            ("error with 100 labels, %", "published_100", None, "error_100"),
+            ("error with 600 labels, %", "published_600", None, "error_600"),
+            ("error with 1,000 labels, %", "published_1000", None, "error_1000"),
+            ("error with 3,000 labels, %", "published_3000", None, "error_3000"),
+            ("class kept when the style is another digit's, %", None, None, "class_kept_borrowed_style"),
+        ],
+    ),
+    "multi-mnist": (
+        "multi-MNIST, digits counted",
+        [
+            (f"error, {labels} labels at {rate} %", f"published_{labels}_{rate}", None, f"count_error_{labels}_{rate}")
+            for labels, rate in ((500, 1), (500, 10), (1000, 1), (1000, 10))
+        ],
+    ),
+    "yale-b": (
+        "Extended Yale B (published: another version of the data)",
+        [
+            ("identity error, all labels, %", "published_identity_error_full", None, "identity_error_full"),
+            ("light error, all labels, %", "published_light_error_full", None, "light_error_full"),
+            ("identity error, 20 labels a person, %", "published_identity_error_semi", None, "identity_error_semi"),
+            ("light error, 20 lights known, %", "published_light_error_semi", None, "light_error_semi"),
         ],
     ),
 }
