@@ -4,12 +4,12 @@
     pip install --target SITE --no-deps pyro-api opt_einsum
     COSET_DATA=… python benchmarks/semi_supervised.py --peer PEER --site SITE
 
-The peer is `examples/vae/ss_vae_M2.py` with the options of its example run: the class enumerated in parallel, the
-auxiliary classification loss, hidden layers of 500 units, batches of 200 of which every sixteenth is supervised while
-labels last. Its networks, objectives, loaders and loop over batches are its own; modules that it imports and that
-something else stands in for are listed in CHANGES, and printed. Ours is `ClassStyle`, trained by `fit` on the same
-images, intensities and labels, with the same size of batches, optimiser, share of supervised items and weight of the
-classification term; its ReLU are exchanged for the peer's softplus.
+The peer is `examples/vae/ss_vae_M2.py` with the options of its example run, but Adam's usual β1 of 0.9: the class
+enumerated in parallel, the auxiliary classification loss, hidden layers of 500 units, batches of 200 of which every
+sixteenth is supervised while labels last. Its networks, objectives, loaders and loop over batches are its own; modules
+that it imports and that something else stands in for are listed in CHANGES, and printed. Ours is `ClassStyle`, trained
+by `fit` on the same images, intensities and labels, with the same size of batches, optimiser, share of supervised items
+and weight of the classification term; its ReLU are exchanged for the peer's softplus.
 
 Every network of both has one hidden layer. What remains different:
 

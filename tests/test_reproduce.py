@@ -15,6 +15,16 @@ from coset.runs import open_run
 
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIRED = {
+    "vae-mnist-likelihood": {"vae", "iwae_5", "vae_standard_error", "iwae_5_standard_error"},
+    "semi-supervised-mnist": {"error_100", "error_600", "error_1000", "error_3000", "error_by_rate"},
+    "yale-b": {"identity_error_full", "light_error_full", "identity_error_semi", "light_error_semi"},
+    "multi-mnist": {
+        "count_error_500_1",
+        "count_error_500_10",
+        "count_error_1000_1",
+        "count_error_1000_10",
+        "count_error_unsupervised",
+    },
     "rotated-mnist-4": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "rotated-mnist-8": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "black-white-mnist": {"digit_right", "background_right", "black_share", "digit_entropy_bits"},

@@ -27,11 +27,12 @@ PUBLISHED_M2 = {100: 11.97, 600: 4.94, 1000: 3.60, 3000: 3.92}
 def semi_supervised_mnist(request: Request) -> Outcome:
     """Classification error by number of labels and by supervision rate; class and style of a longer training."""
     figures: dict[str, Any] = {}
-    columns = {}
+    columns, few = {}, []
     for labels in LABELS:
         own = (f"--labels.digit={labels}",)
         runs = [request.run(request.name, label=f"{labels}-{seed}", overrides=_with(own, seed)) for seed in SEEDS]
         columns[labels] = [_error(run) for run in runs]
+        few += runs
         mean, deviation = _spread(columns[labels])
         figures |= {f"error_{labels}": mean, f"error_{labels}_sd": deviation, f"error_{labels}_runs": columns[labels]}
         figures |= {f"published_{labels}": PUBLISHED[labels], f"published_m2_{labels}": PUBLISHED_M2[labels]}
@@ -88,7 +89,7 @@ def semi_supervised_mnist(request: Request) -> Outcome:
         f"\nstyle drawn anew, the class read: {figures['class_kept_prior_style']:.1f} %, style of another digit: "
         f"{figures['class_kept_borrowed_style']:.1f} %; style moved by {figures['style_moved']:.2f} of chance"
     )
-    return request.write(figures, pictures, [apart, flat, *plain], report)
+    return request.write(figures, pictures, [*bound, *plain, *few, flat, apart], report)
 
 
 def _with(overrides: tuple[str, ...], seed: int) -> tuple[str, ...]:
