@@ -48,8 +48,8 @@ def yale_b(request: Request) -> Outcome:
         figures |= {f"{measure}_{name}": value for measure, value in _relit(run.model, splits, request.seed).items()}
     figures |= _without_model(splits, request.seed) | PUBLISHED | {"notes": list(NOTES)}
     pictures = {
-        "identities": _identities(runs["semi"].model, test),
-        "lights": _lights(runs["semi"].model, test),
+        "identities": _identities(runs["full"].model, test),
+        "lights": _lights(runs["full"].model, test),
         "curves": curves(runs["full"]),
         "curves-semi": curves(runs["semi"]),
     }
