@@ -116,3 +116,11 @@ def test_unknown_recipes_and_files_are_refused(tmp_path):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({key: part for key, part in content.items() if key != "model"}))
     with pytest.raises(ConfigurationError, match="'model' needs a `class`"):
         load_recipe(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("labels", [0, 50])
+def test_as_many_labels_are_known_as_a_recipe_says(labels):
+    words = ["--data.class=Digits", "--data.validation=0.1", f"--labels.digit={labels}"]
+    splits = load_recipe("semi-supervised-mnist", words).splits()
+    known = {name: sum(digit is not None for digit in table.column("digit")) for name, table in splits.items()}
+    assert known["train"] == labels and known["test"] == len(splits["test"])

@@ -145,3 +145,11 @@ def test_wrong_requests_are_refused_with_what_was_expected():
         IntrinsicFaces((4,), people=2, agreement=1.0)
     with pytest.raises(DataError, match="did you mean 'identity'"):
         IntrinsicFaces.for_data(table(), label="identitty")
+
+
+def test_a_given_number_of_people_does_not_lose_the_label():
+    named = FactorTable(torch.rand(6, 4), who=["a", "b", "c"] * 2)
+    assert IntrinsicFaces.for_data(named, people=5, features=8).labels["identity"] == ["who"]
+    assert IntrinsicFaces.for_data(torch.rand(6, 4), people=5, features=8).discrete == {"identity": 5}
+    with pytest.raises(DataError, match="no discrete factor 'identity' in the data"):
+        IntrinsicFaces.for_data(torch.rand(6, 4))

@@ -447,6 +447,27 @@ def discrete_values(data: Any) -> dict[str, list]:
     return values if isinstance(values, dict) else {}
 
 
+def label_options(data: Any, options: Mapping[str, Any], size: str, usual: str) -> dict[str, Any]:
+    """The options `label` and `size` of a model whose one-hot site is told by a factor of the data.
+
+    Args:
+        data: a table; data without discrete factors will do where `size` is given.
+        options: what was given: perhaps `label`, the name of the factor, and `size`.
+        size: name of the option that is the number of values.
+        usual: the factor where none is named; the first discrete one where the data has none of this name.
+
+    Raises:
+        DataError: the factor is not there, or continuous.
+    """
+    values = discrete_values(data)
+    if not values and size in options:
+        return {}
+    label = options.get("label", usual if usual in values else next(iter(values), usual))
+    if label not in values:
+        raise DataError(f"label: no discrete factor {label!r} in the data; {nearest(label, values)}")
+    return {"label": label, size: len(values[label])}
+
+
 def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
     """Shape of the items, their smallest and largest number, and the names of what sets may hold constant."""
     if hasattr(data, "range"):

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, DataError, ShapeError, nearest
-from coset.models.base import Batch, Items, Model, discrete_values, fixed, inference
+from coset.errors import ConfigurationError, ShapeError
+from coset.models.base import Batch, Items, Model, fixed, inference, label_options
 from coset.networks.agreement import Agreement
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -87,14 +87,8 @@ class ClassStyle(Model):
 
     @classmethod
     def data_options(cls, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The classes are the values of the label in the data; by default its first discrete factor."""
-        values = discrete_values(data)
-        if not values and "classes" in options:
-            return {}
-        label = options.get("label", next(iter(values), "class"))
-        if label not in values:
-            raise DataError(f"label: no discrete factor {label!r} in the data; {nearest(label, values)}")
-        return {"label": label, "classes": len(values[label])}
+        """The classes are the values of the label in the data: of `class`, or else its first discrete factor."""
+        return label_options(data, options, "classes", usual="class")
 
     def infer(self, q: Trace | Repeated, batch: Batch) -> None:
         """q(class | x) q(style | x, class)."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, DataError, ShapeError, nearest
-from coset.models.base import Batch, Items, Model, inference
+from coset.errors import ConfigurationError, ShapeError
+from coset.models.base import Batch, Items, Model, inference, label_options
 from coset.networks.agreement import Agreement
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -111,13 +111,7 @@ class IntrinsicFaces(Model):
     @classmethod
     def data_options(cls, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         """The people are the values of the label in the data: of `identity`, or else its first discrete factor."""
-        values: Mapping[str, list] = getattr(data, "values", {})
-        label = options.get("label", "identity" if "identity" in values else next(iter(values), "identity"))
-        if "people" in options:
-            return {}
-        if label not in values:
-            raise DataError(f"label: no discrete factor {label!r} in the data; {nearest(label, values)}")
-        return {"label": label, "people": len(values[label])}
+        return label_options(data, options, "people", usual="identity")
 
     def infer(self, q: Trace, batch: Batch) -> None:
         """q(identity | x) q(light | x) q(shading | identity, light) q(reflectance | x)."""

@@ -62,7 +62,6 @@ class MultiDigit(Model):
     """
 
     item_sites = ("digit.style",)
-    likelihood: Any
 
     def __init__(
         self,
@@ -213,7 +212,7 @@ class MultiDigit(Model):
 
     @inference
     def places(self, items: Any) -> Tensor:
-        """Where the digits of canvases lie, in the order of `digit`: centre from the left and from the top, and side.
+        """Where the digits of canvases lie, one after the other: centre from the left and from the top, and side.
 
         As shares of the canvas's side, `[n, R, 3]`; NaN beyond the most probable count.
         """

@@ -48,7 +48,7 @@ class Recipe:
         """
         splits = self.data().load_splits()
         for factor, count in self.sections["labels"].items():
-            balanced = factor in splits["train"].values
+            balanced = count > 0 and factor in splits["train"].values
             seed = self.sections["training"].get("seed", 0)
             splits["train"] = hide_labels(splits["train"], factor, count, seed, balanced)
         return splits
