@@ -87,7 +87,9 @@ def main() -> None:
     sets, *_ = draw_families(16 * options.steps, 200, seed=1)
     unseen, *_ = draw_families(160, 200, seed=2)
     weights = Annealed("statistician")
-    their_optimizer, our_optimizer = (torch.optim.Adam(model.parameters(), 1e-3) for model in (peer, ours))
+    their_optimizer, our_optimizer = (
+        torch.optim.Adam(model.parameters(), 1e-3, fused=model is ours) for model in (peer, ours)
+    )
     peer.train(), ours.train()
 
     def our_step(x: torch.Tensor, epoch: int) -> None:

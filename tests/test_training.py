@@ -104,9 +104,15 @@ def test_steps_end_in_the_middle_of_an_epoch():
     assert fit(build(), table(), steps=2, sets={"items": 3, "batch": 4}, **QUIET).history[-1]["step"] == 2
 
 
+def test_gradients_are_clipped_in_mixed_precision_too():
+    record = fit(build(), table(), steps=2, sets=SETS, precision="bf16-mixed", gradient_clip_val=0.5, **QUIET)
+    assert record.history[-1]["step"] == 2
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10])
 def test_the_shortest_training_has_a_learning_rate(steps):
     module = SetTraining(build(), Fixed(), steps)
+    module.trainer = lightning.Trainer(logger=False, enable_checkpointing=False)
     options = module.configure_optimizers()
     rates = []
     for _ in range(steps):

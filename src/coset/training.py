@@ -16,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -115,7 +116,9 @@ class SetTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, as in both papers."""
-        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
+        # Lightning does not clip gradients for a fused optimiser in mixed precision.
+        fused = not isinstance(self.trainer.precision_plugin, MixedPrecision)
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate, fused=fused)
         if self.learning_rate_schedule == "constant":
             return optimizer
         total = self.total_steps + 1

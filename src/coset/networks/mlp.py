@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
@@ -29,7 +28,7 @@ def layers(inputs: int, widths: Sequence[int], norm: Normalization = "batch") ->
     """A plain chain of fully connected layers, each with normalisation and ReLU: `[n, inputs] → [n, widths[-1]]`."""
     chain: list[nn.Module] = []
     for before, after in zip([inputs, *widths], widths, strict=False):
-        chain += [nn.Linear(before, after, bias=norm == "none"), normalization(norm, after), nn.ReLU()]
+        chain += [nn.Linear(before, after, bias=norm == "none"), normalization(norm, after), nn.ReLU(inplace=True)]
     return nn.Sequential(*chain)
 
 
@@ -42,26 +41,25 @@ class MLP(nn.Module):
     Args:
         inputs: size of the last axis that comes in.
         hidden: units of each hidden layer.
-        outputs: size of the last axis that goes out.
+        outputs: size of the last axis that goes out; None leaves out the output layer.
         norm: `batch`, `layer` or `none`.
 
     >>> MLP(8, 16, 4)(torch.ones(2, 5, 8)).shape
     torch.Size([2, 5, 4])
     """
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, norm: Normalization = "batch"):
+    def __init__(self, inputs: int, hidden: int, outputs: int | None, norm: Normalization = "batch"):
         super().__init__()
-        bias = norm == "none"
-        self.first = nn.Sequential(nn.Linear(inputs, hidden, bias=bias), normalization(norm, hidden), nn.ReLU())
-        self.middle = nn.Sequential(nn.Linear(hidden, hidden, bias=bias), normalization(norm, hidden), nn.ReLU())
-        self.last = nn.Sequential(nn.Linear(hidden, hidden, bias=bias), normalization(norm, hidden))
-        self.output = nn.Linear(hidden, outputs)
+        self.first = layers(inputs, [hidden], norm)
+        self.middle = layers(hidden, [hidden], norm)
+        self.last = nn.Sequential(nn.Linear(hidden, hidden, bias=norm == "none"), normalization(norm, hidden))
+        self.output = nn.Identity() if outputs is None else nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[..., inputs]` to `[..., outputs]`."""
         flat, lead = flatten_items(x, event_dims=1)
         first = self.first(flat)
-        out = self.output(torch.relu(first + self.last(self.middle(first))))
+        out = self.output((first + self.last(self.middle(first))).relu_())
         return out.view(*lead, -1)
 
 
