@@ -46,6 +46,7 @@ class NeuralStatistician(Model):
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+        width: of a gaussian likelihood, where learning begins; a tenth of the data's spread or less, see `Likelihood`.
 
     >>> model = NeuralStatistician((4,), context_dim=3, z_dim=2, layers=2, features=8, hidden=8)
     >>> model.condition(torch.rand(6, 10, 4), n=5).shape
@@ -69,6 +70,7 @@ class NeuralStatistician(Model):
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        width: float = 1.0,
     ):
         super().__init__()
         if len(contexts) != 1 or isinstance(contexts, str):
@@ -91,7 +93,7 @@ class NeuralStatistician(Model):
         self.z_priors = nn.ModuleList(GaussianHead(size, hidden, z_dim, norm=norm) for size in above)
         decoded = context_dim + layers * z_dim if skips else z_dim
         self.decoder = ItemDecoder(decoded, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = Likelihood(likelihood, self.item_shape, width)
 
     @classmethod
     def context_options(cls, contexts: list[str]) -> dict[str, Any]:

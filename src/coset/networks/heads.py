@@ -72,9 +72,17 @@ class EvidenceHead(nn.Module):
             else part.reshape(*x.shape[:-1], self.count, self.dim)
             for part in self.network(x).chunk(2, -1)
         )  # [..., count, dim]
-        precision = F.softplus(raw) + 1e-6  # the derivative of the square root below is infinite at 0
-        # This scaling lets the posterior mean of a single item reach `location` times its own signal-to-noise ratio.
-        return location * (precision * (1 + precision)).sqrt(), precision
+        precision = F.softplus(raw) + 1e-6  # the derivative of a square root is infinite at 0
+        return pull_towards(location, precision), precision
+
+
+def pull_towards(location: Tensor, precision: Tensor) -> Tensor:
+    """The pull of evidence whose posterior, alone beside the prior, has the mean `location` · √(τ / (1 + τ)).
+
+    Its mean in units of its width is then `location` · √τ: a dimension of little precision is heard in proportion to
+    the root of it, and can still become sure; in proportion to the precision itself it would fall silent for good.
+    """
+    return location * (precision * (1 + precision)).sqrt()
 
 
 def posterior_from_evidence(pull: Tensor, precision: Tensor) -> Independent:
@@ -95,13 +103,18 @@ class Likelihood(nn.Module):
     Args:
         kind: `bernoulli` for intensities in [0, 1], `gaussian` for real values with one learned width per element.
         item_shape: event axes of an item, such as `(28, 28)`.
+        width: where a learned width begins. One that is large for the data says that nothing can be known of an item,
+            and latent variables that tell nothing at first are given up.
     """
 
-    def __init__(self, kind: Literal["bernoulli", "gaussian"], item_shape: tuple[int, ...]):
+    def __init__(self, kind: Literal["bernoulli", "gaussian"], item_shape: tuple[int, ...], width: float = 1.0):
         super().__init__()
         if kind not in ("bernoulli", "gaussian"):
             raise ConfigurationError(f"unknown likelihood {kind!r}: bernoulli or gaussian")
+        if not width > SCALE_FLOOR:
+            raise ConfigurationError(f"width: expected a number above {SCALE_FLOOR}, got {width}")
         self.kind, self.item_shape = kind, tuple(item_shape)
+        self.shift = math.log(math.expm1(width - SCALE_FLOOR))
         if kind == "gaussian":
             self.raw_scale = nn.Parameter(torch.zeros(self.item_shape))
 
@@ -112,6 +125,5 @@ class Likelihood(nn.Module):
         if self.kind == "bernoulli":
             base = Bernoulli(logits=parameters, validate_args=False)
         else:
-            shift = math.log(math.expm1(1.0 - SCALE_FLOOR))
-            base = Normal(parameters, F.softplus(self.raw_scale + shift) + SCALE_FLOOR, validate_args=False)
+            base = Normal(parameters, F.softplus(self.raw_scale + self.shift) + SCALE_FLOOR, validate_args=False)
         return Independent(base, len(self.item_shape))

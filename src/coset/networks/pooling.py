@@ -9,7 +9,7 @@ from torch.distributions import Independent
 
 from coset.distributions import diagonal_normal
 from coset.errors import ConfigurationError
-from coset.networks.heads import EvidenceHead, posterior_from_evidence
+from coset.networks.heads import EvidenceHead, posterior_from_evidence, pull_towards
 from coset.networks.mlp import MLP, Normalization
 from coset.shapes import join, masked_mean
 
@@ -60,7 +60,7 @@ class SetPosterior(nn.Module):
 
     - `mean`: a network of s / N alone (Edwards & Storkey 2016; thesis 5.2). It cannot know how many items there were.
     - `size`: the network of s / N gives a location m and, for each dimension, the precision τ that one item
-      contributes; with the prior N(0, I) beside them,  q = N( N τ m / (1 + N τ), 1 / (1 + N τ) ).
+      contributes; with the prior N(0, I) beside them,  q = N( m √(N τ / (1 + N τ)), 1 / (1 + N τ) ).
       The posterior narrows as that of a parameter does, at sizes no training set had.
     - `product`: s is the summed Gaussian evidence of the items, a product of experts; see `EvidenceHead`.
 
@@ -94,7 +94,8 @@ class SetPosterior(nn.Module):
         if kind == "product":
             self.evidence = EvidenceHead(features, hidden, dim, 1, norm)
         else:
-            self.before = MLP(features, hidden, hidden, norm)
+            # A linear output layer here would commute with the mean, and merge with the first layer of `after`.
+            self.before = MLP(features, hidden, None, norm)
             self.after = MLP(hidden, hidden, 2 * dim, norm)
 
     def read(self, features: Tensor) -> Tensor:
@@ -113,8 +114,8 @@ class SetPosterior(nn.Module):
             return diagonal_normal(location, raw)
         if location.dtype in (torch.bfloat16, torch.float16):
             location, raw = location.float(), raw.float()
-        precision = count.unsqueeze(-1) * F.softplus(raw)
-        return posterior_from_evidence(precision * location, precision)
+        precision = count.unsqueeze(-1) * (F.softplus(raw) + 1e-6)  # the derivative of a square root is infinite at 0
+        return posterior_from_evidence(pull_towards(location, precision), precision)
 
     def forward(self, features: Tensor, mask: Tensor | None) -> Independent:
         """Map item features `[B, N, F]` and mask `[B, N]` to a Gaussian with batch axes `[B]` and event `[C]`."""
