@@ -100,6 +100,7 @@ def test_families_from_training_to_figures(tmp_path, monkeypatch):
 
     monkeypatch.setattr(home, "TRAINING_SETS", 200)
     monkeypatch.setattr(home, "TEST_SETS", 80)
+    monkeypatch.setattr(home, "CELLS", 8)
     tiny_runs(monkeypatch, "--data.sets=20", "--data.validation=4", "--data.test=4", "--data.items=20")
     outcome = reproduce_target("one-dimensional-families", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "one-dimensional-families")
