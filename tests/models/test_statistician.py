@@ -74,6 +74,8 @@ def test_order_and_padding_change_nothing(double, pooling):
     torch.testing.assert_close(model.embed_sets(x), model.embed_sets(padded, mask))
     listed = model.embed_sets([x[0], x[1, :2]])
     torch.testing.assert_close(listed, torch.stack([model.embed_sets(x[0]), model.embed_sets(x[1, :2])]))
+    with pytest.raises(ShapeError, match="give no mask"):
+        model.embed_sets([x[0], x[1, :2]], mask)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

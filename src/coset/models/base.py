@@ -346,6 +346,8 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
         """
         event = len(self.item_shape)
         if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", None) == event + 1 for part in x):
+            if mask is not None:
+                raise ShapeError(f"mask: the list of sets {what} says itself which items there are; give no mask")
             parts = [self.read_items(part, what) for part in x]
             longest = max(len(part) for part in parts)
             padding = [F.pad(part, (0, 0) * event + (0, longest - len(part))) for part in parts]
