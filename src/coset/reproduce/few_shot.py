@@ -15,6 +15,7 @@ from coset.reproduce.outcome import Outcome, Request, curves
 from coset.runs import Run
 
 NUMBERS = {1: "one", 5: "five", 10: "ten", 20: "twenty"}
+RECIPES = ("omniglot", "omniglot-vae")
 TASKS = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots."""
 EPISODES = 1000
@@ -26,7 +27,11 @@ PUBLISHED = {"five_way_one_shot": 98.1, "twenty_way_one_shot": 93.2}
 
 def omniglot_few_shot(request: Request) -> Outcome:
     """Train on five alphabets and test on five others, then the other way round; digits of MNIST besides."""
-    pairs = [(request.run(f"omniglot-{half}"), request.run(f"omniglot-{half}-vae")) for half in (1, 2)]
+    pairs = []
+    for half, other in ((1, 2), (2, 1)):
+        split = [f"--data.train=small{half}", f"--data.test=small{other}"]
+        context, autoencoder = (request.run(name, label=str(half), overrides=split) for name in RECIPES)
+        pairs.append((context, autoencoder))
     halves: list[dict[str, Any]] = []
     for run, autoencoder in pairs:
         found = _score(run, autoencoder, run.splits["test"], "character", TASKS, request.seed)
