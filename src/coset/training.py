@@ -160,7 +160,8 @@ class SetTraining(lightning.LightningModule):
         step = self.global_step + 1
         last = index + 1 == self.trainer.num_training_batches
         logged = max(1, getattr(self.trainer, "log_every_n_steps", 1))
-        return step == 1 or last or step % SHOW_EVERY == 0 or step % logged == 0
+        shown = self.trainer.progress_bar_callback is not None and step % SHOW_EVERY == 0
+        return step == 1 or last or shown or step % logged == 0
 
     def validation_step(self, batch: SetBatch, index: int) -> None:
         """The bound on held-out sets."""
