@@ -149,6 +149,7 @@ def embedding(points: Tensor, labels: Sequence[Any] | Tensor, title: str = "") -
     figure = _figure((5.2, 4))
     axes = figure.add_subplot()
     unknown = (None, -1)
+    size = min(12, 30_000 / max(1, len(points)))  # many points hide one another
     names = sorted({label for label in given if label not in unknown}, key=lambda label: (str(type(label)), label))
     for index, name in enumerate([*names, None]):
         rows = [row for row, label in enumerate(given) if label == name or (name is None and label in unknown)]
@@ -158,9 +159,9 @@ def embedding(points: Tensor, labels: Sequence[Any] | Tensor, title: str = "") -
             marker = "o^sDv"[index // len(COLOURS) % 5]
             label = "unknown" if name is None else str(name)
             axes.scatter(
-                *points[rows].T.numpy(), s=12, color=colour, marker=marker, linewidths=0, alpha=0.8, label=label
+                *points[rows].T.numpy(), s=size, color=colour, marker=marker, linewidths=0, alpha=0.8, label=label
             )
-    axes.legend(frameon=False, fontsize=8, markerscale=1.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(frameon=False, fontsize=8, markerscale=5 / size**0.5, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[["top", "right"]].set_visible(False)
