@@ -37,7 +37,19 @@ ROWS: dict[str, tuple[str, list[Row]]] = {
         [
             ("family named right, %", None, None, "family_accuracy"),
             ("R² of the mean", None, None, "mean_r2"),
+            ("R² of the mean, by Bayes' rule from all distributions", None, None, "bayes_mean_r2"),
+            ("R² of the set's own mean", None, None, "mean_r2_sample"),
             ("R² of the variance", None, None, "variance_r2"),
+            ("R² of the variance, by Bayes' rule from all distributions", None, None, "bayes_variance_r2"),
+            ("R² of the set's own variance", None, None, "variance_r2_sample"),
+        ],
+    ),
+    "vae-mnist-2d": ("MNIST, 2 latent dimensions", [("bound of test items, nats", None, None, "bound")]),
+    "spatial-mnist": (
+        "MNIST as sets of 50 points",
+        [
+            ("bound of a point, nats", None, None, "bound_per_point"),
+            ("digit named by the nearest contexts, learned without it, %", None, None, "digit_accuracy"),
         ],
     ),
     "omniglot-few-shot": (
