@@ -16,6 +16,7 @@ from coset.runs import open_run
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIRED = {
     "vae-mnist-2d": {"bound", "bound_standard_error"},
+    "spatial-mnist": {"bound_per_point", "context_nats", "digit_accuracy", "context_distance_of_summary"},
     "vae-mnist-likelihood": {"vae", "iwae_5", "vae_standard_error", "iwae_5_standard_error"},
     "semi-supervised-mnist": {"error_100", "error_600", "error_1000", "error_3000", "error_by_rate"},
     "yale-b": {"identity_error_full", "light_error_full", "identity_error_semi", "light_error_semi"},
