@@ -44,6 +44,7 @@ class MLP(nn.Module):
         outputs: size of the last axis that goes out; None leaves out the output layer.
         norm: `batch`, `layer` or `none`.
 
+    >>> import torch
     >>> MLP(8, 16, 4)(torch.ones(2, 5, 8)).shape
     torch.Size([2, 5, 4])
     """
