@@ -17,7 +17,8 @@ def spatial_mnist(request: Request) -> Outcome:
 
     The digit is named by the five nearest contexts of training images, which learned without it.
     """
-    run = request.run(request.name)
+    first = request.run(request.name)
+    run = request.run("spatial-mnist-long", start=first)
     model = run.model
     known, batch = (
         run.splits[part].sets(["image"], items=None, batch=count, seed=request.seed).draw(0).to(model.device)
@@ -51,6 +52,6 @@ def spatial_mnist(request: Request) -> Outcome:
         f"summary of {KEPT}": summary.cpu(),
         f"given the {KEPT}": model.condition(summary, n=50, draw=True).cpu(),
     }
-    pictures = {"sampled": plots.points(rows), "curves": curves(run)}
+    pictures = {"sampled": plots.points(rows), "curves": curves(run), "first-curves": curves(first)}
     report = "\n".join(f"{key}: {value:.3f}" for key, value in figures.items())
-    return request.write(figures, pictures, [run], report)
+    return request.write(figures, pictures, [first, run], report)
