@@ -7,6 +7,7 @@ from torch.distributions import Normal, kl_divergence
 from coset.data import FactorTable, SetBatch
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.models import VAE, NeuralStatistician
+from coset.networks.heads import posterior_from_evidence, pull_towards
 from coset.objectives import elbo
 from coset.trace import Trace
 
@@ -235,3 +236,19 @@ def test_autoencoder_of_the_thesis_and_its_codes(double):
     assert not torch.equal(model.embed(x, sample=True), model.embed(x))
     with pytest.raises(ShapeError, match=r"codes \[n, 2\], got \[6, 3\]"):
         model.decode_codes(torch.randn(6, 3))
+
+
+def test_a_gaussian_likelihood_begins_as_wide_as_it_is_told():
+    model = NeuralStatistician((4,), likelihood="gaussian", architecture="none", hidden=6, context_dim=3, width=0.05)
+    q = model.likelihood(torch.zeros(2, 4))
+    torch.testing.assert_close(q.base_dist.scale, torch.full((2, 4), 0.05))
+    with pytest.raises(ConfigurationError, match="width: expected a number above"):
+        NeuralStatistician((4,), likelihood="gaussian", width=0.0)
+
+
+def test_a_context_speaks_in_proportion_to_the_root_of_its_precision():
+    location = torch.tensor([2.0])
+    for precision in (1e-4, 1.0, 100.0):
+        posterior = posterior_from_evidence(pull_towards(location, torch.tensor(precision)), torch.tensor([precision]))
+        signal = posterior.base_dist.loc / posterior.base_dist.scale
+        torch.testing.assert_close(signal, location * precision**0.5)
