@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import coset.models.faces as home
 from coset.data import FactorTable, SetBatch
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.models import IntrinsicFaces
@@ -96,12 +97,15 @@ def test_shading_is_told_from_identity_and_light_alone():
     assert torch.allclose(shading, shading[:1].expand_as(shading), atol=1e-6)
 
 
-def test_penalty_asks_a_mirrored_copy_for_the_mirrored_light(monkeypatch):
-    import coset.models.faces as home
-
+def leave_photographs(monkeypatch, mirrored):
+    """Copies that the penalty compares are what they are copied from, all of them mirrored or none."""
     monkeypatch.setattr(home, "random_affine", lambda images, **amounts: images)
     monkeypatch.setattr(home, "random_light", lambda images: images)
-    monkeypatch.setattr(torch, "randint", lambda high, shape, **options: torch.ones(shape, dtype=torch.int64))
+    monkeypatch.setattr(torch, "randint", lambda high, shape, **options: torch.full(shape, int(mirrored)))
+
+
+def test_penalty_asks_a_mirrored_copy_for_the_mirrored_light(monkeypatch):
+    leave_photographs(monkeypatch, mirrored=True)
     data = table()
     model = small(data, agreement=1.0).eval()
     batch = whole(data)
@@ -116,11 +120,7 @@ def test_penalty_asks_a_mirrored_copy_for_the_mirrored_light(monkeypatch):
 
 
 def test_absent_photographs_are_asked_nothing(monkeypatch):
-    import coset.models.faces as home
-
-    monkeypatch.setattr(home, "random_affine", lambda images, **amounts: images)
-    monkeypatch.setattr(home, "random_light", lambda images: images)
-    monkeypatch.setattr(torch, "randint", lambda high, shape, **options: torch.zeros(shape, dtype=torch.int64))
+    leave_photographs(monkeypatch, mirrored=False)
     data = table()
     model = small(data, agreement=1.0).eval()
     batch = whole(data)

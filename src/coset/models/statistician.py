@@ -46,7 +46,7 @@ class NeuralStatistician(Model):
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
-        width: of a gaussian likelihood, where learning begins; a tenth of the data's spread or less, see `Likelihood`.
+        width: of a gaussian likelihood, where learning begins; make it small if codes die, see `Likelihood`.
 
     >>> model = NeuralStatistician((4,), context_dim=3, z_dim=2, layers=2, features=8, hidden=8)
     >>> model.condition(torch.rand(6, 10, 4), n=5).shape

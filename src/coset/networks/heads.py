@@ -105,6 +105,9 @@ class Likelihood(nn.Module):
         item_shape: event axes of an item, such as `(28, 28)`.
         width: where a learned width begins. One that is large for the data says that nothing can be known of an item,
             and latent variables that tell nothing at first are given up.
+
+    Raises:
+        ConfigurationError: another kind, or a width that is not above the floor of all widths.
     """
 
     def __init__(self, kind: Literal["bernoulli", "gaussian"], item_shape: tuple[int, ...], width: float = 1.0):

@@ -56,8 +56,9 @@ def one_dimensional_families(request: Request) -> Outcome:
         for degree in (1, 3)
     }
     figures: dict[str, Any] = {"by_size": {}}
+    read = {size: _read(run.model, TEST_SETS, size, seed=request.seed + 20_001) for size in SIZES}
     for size in SIZES:
-        unseen = _read(run.model, TEST_SETS, size, seed=request.seed + 20_001)
+        unseen = read[size]
         evidence, *exact = exact_posterior(unseen.numbers, CELLS)
         row: dict[str, Any] = {
             "family_accuracy": 100 * float(neighbours.score(unseen.context, unseen.family)),
@@ -81,7 +82,7 @@ def one_dimensional_families(request: Request) -> Outcome:
                 row[f"{who}{moment}_r2"] = _within(truth, estimate, unseen.family)
         figures["by_size"][str(size)] = row
     figures |= figures["by_size"][str(items)]
-    unseen = _read(run.model, TEST_SETS, items, seed=request.seed + 20_001)
+    unseen = read[items]
     names = [FAMILIES[code] for code in unseen.family]
     pictures = {
         "families": plots.space(unseen.context, names, title="family"),
