@@ -5,16 +5,22 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-portable lint format clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 demo: .venv/installed  ## the whole story on embedded data, in about two minutes
 	$(BIN)/coset demo
 
 test: lint  ## lint, types, tests, doctests
 	$(BIN)/pytest
+
+test-portable: .venv/installed-dev  ## the tests as other processors would run them, on one thread and on two
+	ATEN_CPU_CAPABILITY=default $(BIN)/pytest
+	ATEN_CPU_CAPABILITY=avx2 COSET_TEST_THREADS=2 $(BIN)/pytest
+	ATEN_CPU_CAPABILITY=avx512 COSET_TEST_THREADS=2 $(BIN)/pytest
+	ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/pytest
 
 lint: .venv/installed-dev  ## style and types only
 	$(BIN)/ruff check

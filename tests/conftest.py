@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -6,20 +7,23 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def repeatable() -> None:
-    """Every test starts from the same seeds, on one thread: networks here are small, and a busy machine stays quick."""
+def repeatable() -> Iterator[None]:
+    """Start every test from the same seeds, in float64, so that identities hold to rounding error on any processor.
+
+    One thread: networks here are small, and a busy machine stays quick. `COSET_TEST_THREADS` asks for more.
+    """
     torch.manual_seed(0)
     np.random.seed(0)  # scikit-learn draws from it where no random_state is given
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("COSET_TEST_THREADS", "1")))
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
-def double() -> Iterator[None]:
-    """Float64 by default within one test: identities are checked to rounding error, not to a tolerance."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+def single(repeatable: None) -> None:
+    """Float32 by default within one test, as users have it; what it computes is compared with float32's tolerance."""
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 HERE = Path(__file__).parents[1] / "benchmarks"
 
 
-def test_the_step_written_out_by_hand_is_the_traced_one(double):
+def test_the_step_written_out_by_hand_is_the_traced_one():
     specification = importlib.util.spec_from_file_location("overhead", HERE / "overhead.py")
     overhead = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(overhead)

@@ -8,6 +8,8 @@ import pytest
 
 from coset.cli import COMMANDS, main
 
+pytestmark = pytest.mark.usefixtures("single")
+
 TINY = ["--training.steps", "3", "--sets.batches", "2", "--model.features=16", "--model.hidden=8", "--sets.batch=4"]
 
 

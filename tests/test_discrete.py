@@ -55,7 +55,7 @@ def one_site(x, logits, prior, means, **options):
 
 
 @pytest.mark.parametrize("particles", [3, 6])
-def test_one_enumerated_site_is_a_sum_over_its_values(particles, double):
+def test_one_enumerated_site_is_a_sum_over_its_values(particles):
     x, logits, prior = torch.randn(2, 4, 2), torch.randn(2, 4, 3), torch.randn(2, 4, 3)
     bound = one_site(x, logits, prior, MEANS, particles=particles, discrete={"y": "enumerate"})
     q, log_prior = logits.softmax(-1), prior.log_softmax(-1)
@@ -90,7 +90,7 @@ class Pair:
 
 @pytest.mark.parametrize("particles", [6, 18])
 @pytest.mark.parametrize("order", ["u then v", "v is drawn"])
-def test_two_enumerated_sites_are_a_double_sum(particles, order, double):
+def test_two_enumerated_sites_are_a_double_sum(particles, order):
     model, x = Pair(2, 3), torch.randn(2, 3, 2)
     discrete = {"u": "enumerate", "v": "enumerate" if order == "u then v" else "plug-in"}
     bound = bound_of(model.infer, model.generate, x, particles=particles, discrete=discrete)
@@ -112,7 +112,7 @@ def test_two_enumerated_sites_are_a_double_sum(particles, order, double):
         torch.testing.assert_close(bound.terms[name], term, atol=1e-12, rtol=0)
 
 
-def test_further_particles_are_averaged_within_each_value(double):
+def test_further_particles_are_averaged_within_each_value():
     """Z is drawn for each particle; the sum over y is exact, that over z the mean of its draws."""
     x, logits, repeats = torch.randn(2, 3, 2), torch.randn(2, 3, 3), 4
     q = Trace(particles=3 * repeats, discrete={"y": "enumerate"})
@@ -135,7 +135,7 @@ def test_further_particles_are_averaged_within_each_value(double):
     torch.testing.assert_close(bound.terms["z"], divergence, atol=1e-12, rtol=0)
 
 
-def test_absent_items_count_nothing(double):
+def test_absent_items_count_nothing():
     x, logits, prior = torch.randn(2, 3, 2), torch.randn(2, 3, 3), torch.randn(2, 3, 3)
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     options = {"particles": 3, "discrete": {"y": "enumerate"}, "mask": mask}
@@ -147,7 +147,7 @@ def test_absent_items_count_nothing(double):
         torch.testing.assert_close(term, (each.terms[name].view(2, 3) * present).sum(1), atol=1e-12, rtol=0)
 
 
-def test_a_site_of_sets_is_enumerated_for_all_their_items(double):
+def test_a_site_of_sets_is_enumerated_for_all_their_items():
     x, logits = torch.randn(2, 4, 2), torch.randn(2, 3)
     bound = bound_of(
         lambda q: q.sample("y", choice(logits), axes="B"),
@@ -198,13 +198,13 @@ def bound_in_closed_form(x, logits, mean, width):
     return bound_of(infer, generate, x, replay=drawn, particles=6, discrete={"y": "enumerate"}).value
 
 
-def test_bound_is_the_evidence_for_the_exact_posterior(double):
+def test_bound_is_the_evidence_for_the_exact_posterior():
     x = torch.randn(50, 1)
     log_prob, mean, width = conditional(x)
     torch.testing.assert_close(bound_in_closed_form(x, log_prob.T, mean, width), evidence(x), atol=1e-8, rtol=0)
 
 
-def test_bound_falls_short_by_the_divergence_from_the_posterior(double):
+def test_bound_falls_short_by_the_divergence_from_the_posterior():
     x = torch.randn(50, 1)
     log_prob, mean, width = conditional(x)
     other, shift, factor = torch.randn(50, 3), 0.4, 1.5
@@ -215,7 +215,7 @@ def test_bound_falls_short_by_the_divergence_from_the_posterior(double):
     torch.testing.assert_close(bound, evidence(x) - gap, atol=1e-8, rtol=0)
 
 
-def test_every_draw_gives_the_evidence_for_the_exact_posterior(double):
+def test_every_draw_gives_the_evidence_for_the_exact_posterior():
     x = torch.randn(20, 1)
     log_prob, mean, width = conditional(x)
 
@@ -265,21 +265,21 @@ def standard_error(draws):
     return draws.std(0) / math.sqrt(len(draws))
 
 
-def test_enumerated_gradient_is_that_of_the_sum(double):
+def test_enumerated_gradient_is_that_of_the_sum():
     logits, means = LOGITS.clone().requires_grad_(), MEANS.clone().requires_grad_()
     each = normal(means, NOISE).log_prob(ITEM) + PRIOR.log_softmax(-1) - logits.log_softmax(-1)
     expected = torch.autograd.grad((logits.softmax(-1) * each).sum(), (logits, means))
     torch.testing.assert_close(exact_gradient(), torch.cat([part.flatten() for part in expected]), atol=1e-12, rtol=0)
 
 
-def test_score_function_has_the_gradient_of_enumeration_in_the_mean(double):
+def test_score_function_has_the_gradient_of_enumeration_in_the_mean():
     draws, exact = gradient(100_000, baseline=0.0), exact_gradient()
     assert ((draws.mean(0) - exact).abs() < 3 * standard_error(draws)).all()
     without = gradient(100_000)
     assert ((without.mean(0) - exact).abs() > 10 * standard_error(draws))[:3].all()  # what it is there for
 
 
-def test_score_function_of_particles_has_the_gradient_of_enumeration_in_the_mean(double):
+def test_score_function_of_particles_has_the_gradient_of_enumeration_in_the_mean():
     logits = LOGITS.expand(1, 1, 3).clone().requires_grad_()
     q = Trace(particles=100_000)
     q.sample("y", choice(logits))
@@ -292,7 +292,7 @@ def test_score_function_of_particles_has_the_gradient_of_enumeration_in_the_mean
     assert ((found.flatten() - exact_gradient()[:3]).abs() < 3 * error).all()
 
 
-def test_baseline_leaves_the_mean_and_lowers_the_variance(double):
+def test_baseline_leaves_the_mean_and_lowers_the_variance():
     plain = gradient(100_000, baseline=0.0)
     mean = float(one_site(ITEM.expand(1, 1, 2), LOGITS.expand(1, 1, 3), PRIOR.expand(1, 1, 3), MEANS).value.mean())
     aided = gradient(100_000, baseline=torch.full((100_000,), mean))
@@ -300,7 +300,7 @@ def test_baseline_leaves_the_mean_and_lowers_the_variance(double):
     assert (aided[:, :3].var(0) < 0.5 * plain[:, :3].var(0)).all()
 
 
-def test_score_has_no_value_and_fits_its_baseline(double):
+def test_score_has_no_value_and_fits_its_baseline():
     x, logits, prior = torch.randn(5, 2, 2), torch.randn(5, 2, 3), torch.randn(5, 2, 3)
     q = Trace()
     q.sample("y", choice(logits.requires_grad_()))
@@ -317,7 +317,7 @@ def test_score_has_no_value_and_fits_its_baseline(double):
 
 
 @pytest.mark.parametrize("how", ["plug-in", "relaxed", "straight-through", "enumerate"])
-def test_a_variable_with_a_gradient_of_its_own_has_no_score(how, double):
+def test_a_variable_with_a_gradient_of_its_own_has_no_score(how):
     x, logits, prior = torch.randn(5, 1, 2), torch.randn(5, 1, 3).requires_grad_(), torch.randn(5, 1, 3)
     q = Trace(particles=3, discrete={"y": how})
     q.sample("y", choice(logits))
@@ -329,7 +329,7 @@ def test_a_variable_with_a_gradient_of_its_own_has_no_score(how, double):
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
-def test_a_drawn_site_beside_an_enumerated_one_is_unbiased_or_refused(double):
+def test_a_drawn_site_beside_an_enumerated_one_is_unbiased_or_refused():
     """The score of v weighs by q(u) once, and learns nothing of q(u); a product of averages does neither."""
     count = 50_000
     u, v = LOGITS.expand(count, 1, 3).clone().requires_grad_(), LOGITS.flip(0).expand(count, 1, 3).clone()
@@ -356,7 +356,7 @@ def test_a_drawn_site_beside_an_enumerated_one_is_unbiased_or_refused(double):
 
 
 @pytest.mark.parametrize("how", ["relaxed", "straight-through"])
-def test_relaxed_gradient_approaches_that_of_enumeration_as_temperature_falls(how, double):
+def test_relaxed_gradient_approaches_that_of_enumeration_as_temperature_falls(how):
     exact, biases = exact_gradient()[:3], []
     for temperature in (2.0, 0.5, 0.1):
         draws = gradient(50_000, discrete={"y": how}, relaxation=temperature)[:, :3]
@@ -367,7 +367,7 @@ def test_relaxed_gradient_approaches_that_of_enumeration_as_temperature_falls(ho
 
 
 @pytest.mark.parametrize("how", ["relaxed", "straight-through", "sample"])
-def test_values_of_drawn_sites(how, double):
+def test_values_of_drawn_sites(how):
     value = Trace(particles=500, discrete={"y": how}, relaxation=0.5).sample("y", choice(torch.zeros(2, 3)), axes="B")
     assert value.shape == (500, 2, 3)
     torch.testing.assert_close(value.sum(-1), torch.ones(500, 2))
@@ -377,13 +377,13 @@ def test_values_of_drawn_sites(how, double):
         assert value.unique().tolist() == [0.0, 1.0]
 
 
-def test_plug_in_is_the_vector_of_probabilities(double):
+def test_plug_in_is_the_vector_of_probabilities():
     logits = torch.randn(2, 3)
     value = Trace(particles=5, discrete={"y": "plug-in"}).sample("y", choice(logits), axes="B")
     torch.testing.assert_close(value, logits.softmax(-1).expand(5, 2, 3))
 
 
-def test_plug_in_is_enumeration_where_the_posterior_is_certain(double):
+def test_plug_in_is_enumeration_where_the_posterior_is_certain():
     """Section 3 of Siddharth et al.: equal for a one-hot vector of probabilities, and not otherwise."""
     x, prior = torch.randn(2, 3, 2), torch.randn(2, 3, 3)
     certain = 900 * F.one_hot(torch.tensor([[0, 2, 1], [1, 1, 0]]), 3).to(x.dtype)
@@ -415,18 +415,18 @@ def scene(items, particles=3):
     return q, p
 
 
-def test_a_term_of_sets_of_several_enumerated_items_is_refused(double):
+def test_a_term_of_sets_of_several_enumerated_items_is_refused():
     with pytest.raises(TraceError, match=r"'y' was enumerated for 4 items.*sets of one item, or draw 'y' instead"):
         elbo(*scene(items=4))
 
 
-def test_a_term_of_sets_of_one_enumerated_item_is_a_sum(double):
+def test_a_term_of_sets_of_one_enumerated_item_is_a_sum():
     q, p = scene(items=1)
     log_prob = p["x"].distribution.log_prob(torch.zeros(2, 2))  # [V, B], each value has a third
     torch.testing.assert_close(elbo(q, p).terms["x"], log_prob.mean(0), atol=1e-12, rtol=0)
 
 
-def test_a_divergence_of_sets_that_no_item_enters_is_not_refused(double):
+def test_a_divergence_of_sets_that_no_item_enters_is_not_refused():
     """C is of the set and depends on no class; its divergence is in closed form, the same for all particles."""
     q = Trace(particles=3, discrete={"y": "enumerate"})
     c_posterior, logits = normal(torch.randn(2, 2), 0.5), torch.randn(2, 4, 3)
@@ -450,7 +450,7 @@ def test_a_divergence_of_sets_that_no_item_enters_is_not_refused(double):
 
 
 @pytest.mark.parametrize("how", ["enumerate", "plug-in", "relaxed", "straight-through"])
-def test_importance_weights_take_draws_alone(how, double):
+def test_importance_weights_take_draws_alone(how):
     model, x = Pair(2, 1), torch.randn(2, 1, 2)
     q = Trace(particles=6, discrete={"u": how})
     model.infer(q)
@@ -466,7 +466,7 @@ def test_particles_that_do_not_hold_all_values_are_refused(particles):
         Trace(particles=particles, discrete={"y": "enumerate"}).sample("y", choice(torch.zeros(2, 1, 3)))
 
 
-def test_particles_must_hold_all_combinations(double):
+def test_particles_must_hold_all_combinations():
     with pytest.raises(TraceError, match=r"'v': enumerating its 2 values.*multiple of 6.*got particles=3"):
         Pair(2, 1).infer(Trace(particles=3, discrete={"u": "enumerate", "v": "enumerate"}))
 
@@ -489,7 +489,7 @@ def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
         Trace(discrete={"y": "relaxed"}, relaxation=temperature).sample("y", choice(torch.zeros(2, 1, 3)))
 
 
-def test_a_misspelt_discrete_site_is_named(double):
+def test_a_misspelt_discrete_site_is_named():
     with pytest.raises(TraceError, match=r"discrete value for 'Y'.*'y'"):
         one_site(torch.zeros(2, 1, 2), *torch.zeros(2, 2, 1, 3), MEANS, discrete={"Y": "relaxed"})
 

@@ -44,7 +44,7 @@ def test_straight_through_draws_have_the_implied_frequencies(kind):
 @pytest.mark.parametrize(
     ("kind", "implied"), [(StraightThroughBernoulli, Bernoulli), (StraightThroughOneHot, OneHotCategorical)]
 )
-def test_straight_through_densities_are_the_implied_ones(kind, implied, double):
+def test_straight_through_densities_are_the_implied_ones(kind, implied):
     logits, other = torch.randn(4, 3), torch.randn(4, 3)
     relaxed, plain, prior = kind(0.5, logits=logits), implied(logits=logits), implied(logits=other)
     expected = kl_divergence(plain, prior)
@@ -54,7 +54,7 @@ def test_straight_through_densities_are_the_implied_ones(kind, implied, double):
     torch.testing.assert_close(relaxed.log_prob(value), plain.log_prob(value), atol=1e-12, rtol=0)
 
 
-def test_straight_through_divergence_against_the_sum_over_outcomes(double):
+def test_straight_through_divergence_against_the_sum_over_outcomes():
     logits, other = torch.tensor([0.3]), torch.tensor([-1.0])
     q, p = logits.sigmoid(), other.sigmoid()
     by_hand = q * (q / p).log() + (1 - q) * ((1 - q) / (1 - p)).log()
@@ -74,7 +74,7 @@ def test_densities_are_never_in_half_precision():
     assert diagonal_normal(half, half).base_dist.scale.dtype == torch.float32
 
 
-def test_standard_normal_has_the_shape_and_type_of_its_model(double):
+def test_standard_normal_has_the_shape_and_type_of_its_model():
     prior = standard_normal(torch.full((4, 2, 3), 9.0))
     assert prior.batch_shape == (4, 2) and prior.event_shape == (3,)
     assert not prior.mean.any() and prior.variance.eq(1).all() and prior.mean.dtype == torch.float64

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "coset"
 # each other.
 STOREYS = (
     ("errors",),
+    ("discovery",),
     ("shapes",),
     ("distributions",),
     ("trace",),

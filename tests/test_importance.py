@@ -68,7 +68,7 @@ def exact_evidence(x):
 
 
 @pytest.mark.parametrize("items", [1, 2, 7])
-def test_linear_gaussian_statistician_reaches_the_evidence_exactly(double, items):
+def test_linear_gaussian_statistician_reaches_the_evidence_exactly(items):
     x = 2 * torch.randn(5, items, 1)
     model = linear_gaussian()
     # With exact posteriors log p − log q is the evidence at every draw, so every bound is, without an expectation.
@@ -79,7 +79,7 @@ def test_linear_gaussian_statistician_reaches_the_evidence_exactly(double, items
     torch.testing.assert_close(found, exact_evidence(x), atol=1e-8, rtol=0)
 
 
-def test_evidence_lower_bound_is_below_the_evidence_and_reaches_it(double):
+def test_evidence_lower_bound_is_below_the_evidence_and_reaches_it():
     x = 2 * torch.randn(3, 4, 1)
     averages = []
     for shift in (0.0, 0.4):
@@ -91,7 +91,7 @@ def test_evidence_lower_bound_is_below_the_evidence_and_reaches_it(double):
     assert (wrong + 5 * wrong_error < exact_evidence(x)).all()
 
 
-def test_bound_rises_with_particles_towards_the_evidence(double):
+def test_bound_rises_with_particles_towards_the_evidence():
     x = torch.randn(400, 3, 1)
     model = linear_gaussian(shift=0.5)
     bounds = [float(log_likelihood(model, x, particles=count).mean()) for count in (1, 5, 50, 2000)]
@@ -99,7 +99,7 @@ def test_bound_rises_with_particles_towards_the_evidence(double):
     assert float(exact_evidence(x).mean()) - bounds[-1] < 0.05 < bounds[-1] - bounds[0]
 
 
-def test_terms_are_the_bound(double):
+def test_terms_are_the_bound():
     q, p = linear_gaussian(0.3).trace(SetBatch(torch.randn(4, 3, 1)), particles=6)
     bound = importance_weighted(q, p)
     weights = torch.stack(list(log_ratios(q, p).values())).sum(0)
@@ -108,7 +108,7 @@ def test_terms_are_the_bound(double):
     assert (bound.terms["particles"] >= 0).all() and (bound.terms["particles"] <= math.log(6)).all()
 
 
-def test_log_likelihood_does_not_depend_on_how_it_is_cut_up(double):
+def test_log_likelihood_does_not_depend_on_how_it_is_cut_up():
     model = VAE((4,), z_dim=2, features=8).double().eval()
     x = torch.rand(10, 4).round()
     state = torch.random.get_rng_state()
@@ -124,7 +124,7 @@ def test_log_likelihood_does_not_depend_on_how_it_is_cut_up(double):
     assert sets.shape == (3,) and sets.isfinite().all()
 
 
-def test_padding_does_not_count(double):
+def test_padding_does_not_count():
     """With exact posteriors every draw gives the evidence, here of the items that are present."""
     x, mask = torch.randn(2, 5, 1), torch.tensor([[1.0, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
     padded = log_likelihood(linear_gaussian(), x, particles=3, mask=mask)
@@ -160,7 +160,7 @@ def gradients(model, objective, x, repeats):
 @pytest.mark.parametrize(
     "build", [build_deep, lambda: VAE((2,), "gaussian", z_dim=2, features=4, norm="none").double()]
 )
-def test_both_gradients_have_the_same_mean(double, build):
+def test_both_gradients_have_the_same_mean(build):
     model = build()
     x = torch.randn(1, 3, 2).repeat(100, 1, 1)
     usual, doubly = (gradients(model, kind(4), x, 40) for kind in (ImportanceWeighted, DoublyReparametrized))
@@ -169,7 +169,7 @@ def test_both_gradients_have_the_same_mean(double, build):
     assert distance.abs().max() < 5 and distance.square().mean() < 1.6  # would be 1 for equal means
 
 
-def test_one_particle_of_the_doubly_reparametrised_has_no_score(double):
+def test_one_particle_of_the_doubly_reparametrised_has_no_score():
     """With the exact posterior, weights are constant and so the inference network's gradient vanishes."""
     model = linear_gaussian()
     scale = torch.nn.Parameter(torch.tensor(1.0))
@@ -187,7 +187,7 @@ def test_one_particle_of_the_doubly_reparametrised_has_no_score(double):
     assert abs(float(doubly)) < 1e-10 < 1e-2 < abs(float(usual))
 
 
-def test_value_of_the_doubly_reparametrised_is_the_bound(double):
+def test_value_of_the_doubly_reparametrised_is_the_bound():
     model, x = build_deep(), torch.randn(5, 3, 2)
     torch.manual_seed(1)
     usual = ImportanceWeighted(4)(Programs(model, SetBatch(x)))
@@ -198,7 +198,7 @@ def test_value_of_the_doubly_reparametrised_is_the_bound(double):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_one_particle_is_the_evidence_lower_bound(double):
+def test_one_particle_is_the_evidence_lower_bound():
     model, x = build_deep(), torch.randn(2000, 3, 2)
     one = ImportanceWeighted(1)(Programs(model, SetBatch(x))).value
     bound = EvidenceLowerBound()(Programs(model, SetBatch(x))).value

@@ -27,7 +27,7 @@ def test_decoder_gives_items_of_the_shape_that_the_encoder_takes(shape, architec
 
 
 @pytest.mark.parametrize("architecture", ["convolutional", "dense"])
-def test_each_item_is_encoded_and_decoded_by_itself(architecture, double):
+def test_each_item_is_encoded_and_decoded_by_itself(architecture):
     encoder = ItemEncoder((8, 8), 6, architecture, channels=(2, 3)).eval()
     decoder = ItemDecoder(6, (8, 8), 7, architecture, channels=(2, 3)).eval()
     x = torch.rand(2, 3, 8, 8)
@@ -36,7 +36,7 @@ def test_each_item_is_encoded_and_decoded_by_itself(architecture, double):
     torch.testing.assert_close(decoder(features[1, 2]), decoder(features)[1, 2], atol=1e-12, rtol=0)
 
 
-def test_images_that_are_transposed_in_memory_can_be_encoded(double):
+def test_images_that_are_transposed_in_memory_can_be_encoded():
     encoder = ItemEncoder((8, 8), 6, "dense").eval()
     x = torch.rand(2, 3, 8, 8).transpose(-1, -2)
     torch.testing.assert_close(encoder(x), encoder(x.contiguous()), atol=1e-12, rtol=0)
@@ -67,7 +67,7 @@ def test_unknown_options_are_refused(build):
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-def test_fully_connected_networks_act_on_the_last_axis(norm, double):
+def test_fully_connected_networks_act_on_the_last_axis(norm):
     for network in (MLP(4, 5, 6, norm).eval(), ResidualMLP(4, 6, norm=norm).eval()):
         flat = torch.randn(6, 4)
         assert network(flat).shape == (6, 6)
@@ -75,7 +75,7 @@ def test_fully_connected_networks_act_on_the_last_axis(norm, double):
     torch.testing.assert_close(mlp(flat.view(2, 3, 4)).view(6, 6), mlp(flat), atol=1e-12, rtol=0)
 
 
-def test_layer_norm_does_not_look_across_items(double):
+def test_layer_norm_does_not_look_across_items():
     network = ItemEncoder((8, 8), 6, "convolutional", channels=(2, 3), norm="layer").train()
     x = torch.rand(4, 8, 8)
     torch.testing.assert_close(network(x)[:1], network(x[:1]), atol=1e-12, rtol=0)
@@ -91,7 +91,7 @@ def test_a_head_gives_many_gaussians_at_once():
 
 
 @pytest.mark.parametrize("dispersion", [False, True])
-def test_pooling_knows_neither_order_nor_padding(dispersion, double):
+def test_pooling_knows_neither_order_nor_padding(dispersion):
     network = StatisticNetwork(4, 5, 3, norm="none", dispersion=dispersion)
     features = torch.randn(2, 3, 4)
     first = network(features, None)
@@ -101,7 +101,7 @@ def test_pooling_knows_neither_order_nor_padding(dispersion, double):
     torch.testing.assert_close(network(padded, mask), first, atol=1e-12, rtol=0)
 
 
-def test_dispersion_tells_sets_that_agree_from_sets_that_do_not(double):
+def test_dispersion_tells_sets_that_agree_from_sets_that_do_not():
     network = StatisticNetwork(1, 5, 3, norm="none", dispersion=True)
     network.before = torch.nn.Identity()  # pools the features themselves
     network.after = torch.nn.Identity()
@@ -113,7 +113,7 @@ def test_dispersion_tells_sets_that_agree_from_sets_that_do_not(double):
 # --- evidence -----------------------------------------------------------------------------------------------
 
 
-def test_evidence_of_a_set_is_the_product_of_its_items_with_the_prior_counted_once(double):
+def test_evidence_of_a_set_is_the_product_of_its_items_with_the_prior_counted_once():
     pull, precision = EvidenceHead(4, 5, dim=3, count=2, norm="none")(torch.randn(6, 4))  # 6 items
     assert pull.shape == (6, 2, 3) and precision.gt(0).all()
     points = torch.randn(5, 1, 2, 3)
@@ -124,7 +124,7 @@ def test_evidence_of_a_set_is_the_product_of_its_items_with_the_prior_counted_on
     torch.testing.assert_close(gap, gap[:1].expand(5, 2), atol=1e-9, rtol=0)
 
 
-def test_no_evidence_is_the_prior(double):
+def test_no_evidence_is_the_prior():
     prior = posterior_from_evidence(torch.zeros(2, 3), torch.zeros(2, 3)).base_dist
     assert not prior.loc.any() and prior.scale.eq(1).all()
 
@@ -132,7 +132,7 @@ def test_no_evidence_is_the_prior(double):
 # --- likelihoods --------------------------------------------------------------------------------------------
 
 
-def test_likelihoods_are_over_whole_items(double):
+def test_likelihoods_are_over_whole_items():
     for kind in ("bernoulli", "gaussian"):
         distribution = Likelihood(kind, (2, 3))(torch.zeros(5, 2, 3))
         assert distribution.batch_shape == (5,) and distribution.event_shape == (2, 3)

@@ -41,12 +41,12 @@ def exact_bound(x, mean, width):
     return elbo(q, p).value.mean(0)
 
 
-def test_bound_is_the_evidence_for_the_exact_posterior(double):
+def test_bound_is_the_evidence_for_the_exact_posterior():
     x = torch.randn(4, 5, 3)
     torch.testing.assert_close(exact_bound(x, *posterior(x)), evidence(x), atol=1e-10, rtol=0)
 
 
-def test_bound_falls_short_of_the_evidence_by_the_divergence_from_the_posterior(double):
+def test_bound_falls_short_of_the_evidence_by_the_divergence_from_the_posterior():
     x = torch.randn(4, 5, 3)
     mean, width = posterior(x)
     for shift, factor in ((0.3, 1.0), (0.0, 2.0), (-0.2, 0.4)):
@@ -56,7 +56,7 @@ def test_bound_falls_short_of_the_evidence_by_the_divergence_from_the_posterior(
         torch.testing.assert_close(bound, evidence(x) - gap, atol=1e-10, rtol=0)
 
 
-def test_every_single_draw_gives_the_evidence_for_the_exact_posterior(double):
+def test_every_single_draw_gives_the_evidence_for_the_exact_posterior():
     x = torch.randn(4, 5, 3)
     mean, width = posterior(x)
     q = Trace(particles=7)
@@ -78,7 +78,7 @@ def inferred(sets=2, name="c", **options):
 
 
 @pytest.mark.parametrize("misspelt", ["observed", "replay"])
-def test_misspelt_sites_are_named(misspelt, double):
+def test_misspelt_sites_are_named(misspelt):
     q = inferred()
     options = {"observed": {"x": torch.zeros(2, 3, 3)}, "replay": q.values()}
     options[misspelt] = {**options[misspelt], "cc": torch.zeros(2, 1)}
@@ -88,7 +88,7 @@ def test_misspelt_sites_are_named(misspelt, double):
         elbo(q, p)
 
 
-def test_a_latent_of_the_inference_program_alone_is_named(double):
+def test_a_latent_of_the_inference_program_alone_is_named():
     q = inferred()
     q.sample("context", Independent(Normal(torch.zeros(2, 1), 1.0), 1), axes="B")
     p = Trace(observed={"x": torch.zeros(2, 3, 3)}, replay=q.values("c"))
@@ -97,14 +97,14 @@ def test_a_latent_of_the_inference_program_alone_is_named(double):
         elbo(q, p)
 
 
-def test_a_latent_of_the_generative_program_alone_is_named(double):
+def test_a_latent_of_the_generative_program_alone_is_named():
     p = Trace(observed={"x": torch.zeros(2, 3, 3)})
     generate(p, 2, 3)
     with pytest.raises(TraceError, match=r"drew 'c' afresh.*'code'"):
         elbo(inferred(name="code"), p)
 
 
-def test_replay_is_not_forgotten(double):
+def test_replay_is_not_forgotten():
     p = Trace(observed={"x": torch.zeros(2, 3, 3)})
     generate(p, 2, 3)
     with pytest.raises(TraceError, match="replay=q"):
@@ -114,7 +114,7 @@ def test_replay_is_not_forgotten(double):
 # --- bounds -------------------------------------------------------------------------------------------------
 
 
-def test_a_known_latent_costs_nothing_and_a_factor_is_a_penalty(double):
+def test_a_known_latent_costs_nothing_and_a_factor_is_a_penalty():
     q = inferred(observed={"c": torch.ones(2, 1)})
     p = Trace(observed={"x": torch.zeros(2, 3, 3)}, replay=q)
     generate(p, 2, 3)

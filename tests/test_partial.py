@@ -72,7 +72,7 @@ class Mixture:
 
 
 @pytest.fixture
-def mixture(double):
+def mixture():
     return Mixture()
 
 

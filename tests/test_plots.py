@@ -8,6 +8,8 @@ from matplotlib.image import imread
 from coset import plots
 from coset.errors import ShapeError
 
+pytestmark = pytest.mark.usefixtures("single")
+
 
 def drawn(figure):
     """What a figure looks like, as numbers."""

@@ -6,6 +6,8 @@ import pytest
 from coset.cli import main
 from coset.reproduce.readme import results_table
 
+pytestmark = pytest.mark.usefixtures("single")
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 FENCED = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)

@@ -10,6 +10,8 @@ from coset.errors import ConfigurationError
 from coset.recipes import about, load_recipe, recipe_names
 from coset.training import fit
 
+pytestmark = pytest.mark.usefixtures("single")
+
 
 def synthetic(recipe):
     """Random items of the shape, and with the factors, that the recipe's data has."""

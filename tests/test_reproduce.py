@@ -13,6 +13,8 @@ from coset.reproduce.composition import run_demo
 from coset.reproduce.readme import renew_readme, results_table
 from coset.runs import open_run
 
+pytestmark = pytest.mark.usefixtures("single")
+
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIRED = {
     "vae-mnist-2d": {"bound", "bound_standard_error"},

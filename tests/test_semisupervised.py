@@ -99,7 +99,7 @@ OPTIONS = {True: ENUMERATE, False: {}}
 
 
 @pytest.fixture(params=[True, False], ids=["discrete", "continuous"])
-def program(request, double):
+def program(request):
     return Program(request.param)
 
 
@@ -200,7 +200,7 @@ def test_a_mixed_batch_is_a_supervised_and_an_unsupervised_one(objective, progra
         close(total["phi_y"], parts[0]["phi_y"] + parts[1]["phi_y"])
 
 
-def test_numbers_that_are_not_known_are_drawn_with_their_gradient(double):
+def test_numbers_that_are_not_known_are_drawn_with_their_gradient():
     """By hand for a pair of sets of one item, one known: the other is the evidence lower bound of a drawn y."""
     program = Program(discrete=False)
     x, eps, y = items(program, 2)
@@ -220,7 +220,7 @@ def test_numbers_that_are_not_known_are_drawn_with_their_gradient(double):
 
 
 @pytest.mark.parametrize("how", ["sample", "plug-in", "relaxed", "straight-through"])
-def test_ways_to_draw_change_nothing_where_the_label_is_known(how, double):
+def test_ways_to_draw_change_nothing_where_the_label_is_known(how):
     program = Program(discrete=True)
     x, eps, y = items(program, 4)
     given = {"y": Partial(y, torch.ones(4, 1))}
@@ -234,7 +234,7 @@ def test_ways_to_draw_change_nothing_where_the_label_is_known(how, double):
 
 
 @pytest.mark.parametrize("objective", [auxiliary_variable, classified])
-def test_a_known_value_whose_posterior_reads_an_enumerated_one_is_refused(objective, double):
+def test_a_known_value_whose_posterior_reads_an_enumerated_one_is_refused(objective):
     q = Trace({"w": torch.zeros(2, 1, 1)}, **ENUMERATE)
     y = q.sample("y", OneHotCategorical(logits=torch.zeros(2, 1, 3)))
     q.sample("w", normal(y[..., :1], torch.ones(())))
@@ -283,7 +283,7 @@ def semisupervised(n=24, classes=3):
     return table, ClassStyle.for_data(table, style_dim=2, features=8, architecture="plain", channels=[], norm="none")
 
 
-def test_objectives_run_the_programs_of_a_model(double):
+def test_objectives_run_the_programs_of_a_model():
     table, model = semisupervised()
     model = model.double()
     batch = SetBatch(table.x()[:6].unsqueeze(1).double(), factors={"kind": table.factors["kind"][:6].unsqueeze(1)})
@@ -306,7 +306,7 @@ def test_objectives_run_the_programs_of_a_model(double):
     close(weighted, expected[:, 0])
 
 
-def test_relaxation_reaches_the_draw(double):
+def test_relaxation_reaches_the_draw():
     table, model = semisupervised()
     programs = Programs(model.double(), SetBatch(table.x().unsqueeze(1).double()))
 
@@ -330,7 +330,7 @@ def test_score_function_trains_its_baseline(bound):
     assert not torch.equal(model.class_posterior.weight, classifier)
 
 
-def test_baseline_of_a_score_function_learns_the_bound(double):
+def test_baseline_of_a_score_function_learns_the_bound():
     """With the model held fixed, it approaches the bound's mean, and the variance of the gradient falls."""
     table, model = semisupervised()
     model = model.double().requires_grad_(False)

@@ -65,7 +65,7 @@ def test_replaying_a_trace_repeats_it_and_its_score():
         assert torch.equal(site.log_prob, second[site.name].log_prob)
 
 
-def test_log_prob_is_that_of_the_distribution_summed_per_set(double):
+def test_log_prob_is_that_of_the_distribution_summed_per_set():
     trace = Trace()
     program(trace)
     by_hand = torch.zeros(3)
@@ -76,7 +76,7 @@ def test_log_prob_is_that_of_the_distribution_summed_per_set(double):
     torch.testing.assert_close(trace["x"].log_prob, by_hand, atol=1e-10, rtol=0)
 
 
-def test_a_factor_is_scored_by_its_weight_and_is_not_replayed(double):
+def test_a_factor_is_scored_by_its_weight_and_is_not_replayed():
     trace = Trace(mask=torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
     trace.factor("penalty", torch.tensor([[1.0, 5.0], [2.0, 3.0]]), axes="BN")
     assert trace["penalty"].log_prob.tolist() == [1.0, 5.0]
@@ -161,7 +161,7 @@ def test_unknown_letters_and_masks_of_another_shape():
 # --- particles ----------------------------------------------------------------------------------------------
 
 
-def test_particles_lead_values_and_scores(double):
+def test_particles_lead_values_and_scores():
     q = Trace(particles=5)
     program(q)
     assert q["c"].value.shape == (5, 3, 2) and q["x"].value.shape == (5, 3, 4, 2)
@@ -192,7 +192,7 @@ def test_no_particles_is_refused():
 # --- masks --------------------------------------------------------------------------------------------------
 
 
-def test_absent_items_count_nothing(double):
+def test_absent_items_count_nothing():
     mask = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
     trace = Trace(mask=mask)
     program(trace)
@@ -201,7 +201,7 @@ def test_absent_items_count_nothing(double):
     assert trace["c"].mask is None
 
 
-def test_a_mask_of_the_site_joins_that_of_the_items(double):
+def test_a_mask_of_the_site_joins_that_of_the_items():
     items, contexts = torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0, 0.0, 1.0]] * 2])
     trace = Trace(mask=items)
     trace.sample("c", normal(1, 2, 3, 2), axes="BNK", mask=contexts)
@@ -209,7 +209,7 @@ def test_a_mask_of_the_site_joins_that_of_the_items(double):
     torch.testing.assert_close(trace["c"].log_prob[0], expected, atol=1e-10, rtol=0)
 
 
-def test_a_mask_has_gradient_also_where_it_is_zero(double):
+def test_a_mask_has_gradient_also_where_it_is_zero():
     mask = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     trace = Trace()
     trace.sample("c", normal(2, 2, 3), axes="BK", mask=mask)
@@ -223,7 +223,7 @@ def test_a_mask_has_gradient_also_where_it_is_zero(double):
 
 
 @pytest.mark.parametrize("junk", [math.nan, math.inf, -math.inf])
-def test_nothing_leaks_from_an_absent_item(junk, double):
+def test_nothing_leaks_from_an_absent_item(junk):
     mask = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     x = torch.zeros(2, 2, 3)
     x[0, 1] = junk
@@ -242,7 +242,7 @@ def test_nothing_leaks_from_an_absent_item(junk, double):
 
 
 @pytest.mark.parametrize("junk", [math.nan, math.inf])
-def test_nothing_leaks_from_an_absent_weight_or_divergence(junk, double):
+def test_nothing_leaks_from_an_absent_weight_or_divergence(junk):
     mask = torch.tensor([[1.0, 0.0]], requires_grad=True)
     weight = torch.tensor([[2.0, junk]], requires_grad=True)
     trace = Trace(mask=mask)
@@ -260,7 +260,7 @@ def test_nothing_leaks_from_an_absent_weight_or_divergence(junk, double):
 # --- temperature --------------------------------------------------------------------------------------------
 
 
-def test_temperature_zero_is_the_centre(double):
+def test_temperature_zero_is_the_centre():
     trace = Trace(temperature=0.0, particles=2)
     assert torch.equal(trace.sample("z", normal(3, 2, location=7.0), axes="B"), torch.full((2, 3, 2), 7.0))
     bits = Independent(Bernoulli(torch.tensor([[0.9, 0.1, 0.5]])), 1)
@@ -298,7 +298,7 @@ def pair(q_distribution, p_distribution, particles=None):
     return q["z"], p["z"]
 
 
-def test_closed_form_is_used_and_equals_monte_carlo(double):
+def test_closed_form_is_used_and_equals_monte_carlo():
     wide, narrow = normal(2, 3, 2, location=0.3, scale=0.8), normal(2, 3, 2)
     q, p = pair(wide, narrow, particles=20_000)
     exact = kl(q, p)
@@ -314,7 +314,7 @@ def shifted(*shape):
 
 
 @pytest.mark.parametrize("particles", [None, 20_000])
-def test_a_single_draw_stands_in_where_there_is_no_closed_form(particles, double):
+def test_a_single_draw_stands_in_where_there_is_no_closed_form(particles):
     q, p = pair(normal(2, 3, 2, location=1.0), shifted(2, 3, 2), particles)
     estimate = kl(q, p)
     torch.testing.assert_close(estimate, q.log_prob - p.log_prob, atol=1e-10, rtol=0)
@@ -323,12 +323,12 @@ def test_a_single_draw_stands_in_where_there_is_no_closed_form(particles, double
         torch.testing.assert_close(estimate.mean(0), torch.full((2,), 3.0), atol=0.1, rtol=0)
 
 
-def test_families_without_a_common_closed_form_in_one_event(double):
+def test_families_without_a_common_closed_form_in_one_event():
     q, p = pair(normal(2, 3, 2), Independent(StudentT(torch.full((2, 3, 2), 4.0)), 1))
     torch.testing.assert_close(kl(q, p), q.log_prob - p.log_prob, atol=1e-10, rtol=0)
 
 
-def test_divergence_where_only_one_side_knows_of_particles(double):
+def test_divergence_where_only_one_side_knows_of_particles():
     q, p = Trace(particles=4), Trace(particles=4)
     locations = torch.randn(4, 2, 3, 2)
     q.sample("z", normal(2, 3, 2), mask=torch.tensor([[1.0, 1.0, 0.0]] * 2))

@@ -18,6 +18,8 @@ from coset.objectives import Annealed, Fixed, elbo
 from coset.trace import Trace
 from coset.training import SetTraining, fit, set_terms
 
+pytestmark = pytest.mark.usefixtures("single")
+
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 SETS = {"items": 3, "batch": 4, "batches": 3}
 
@@ -350,7 +352,8 @@ def one_of_two_processes(rank, meeting, results):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path, double):
+def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path):
+    torch.set_default_dtype(torch.float64)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     commands = [
         [sys.executable, __file__, str(rank), str(tmp_path / "meeting"), str(tmp_path / f"{rank}.pt")]

@@ -138,6 +138,10 @@ class SetTraining(lightning.LightningModule):
         torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) & 0x7FFFFFFF)
         self.model.anneal(min(1.0, self.global_step / self.total_steps))
 
+    def on_after_batch_transfer(self, batch: SetBatch, index: int) -> SetBatch:
+        """Read the data in the precision of the parameters: NumPy's float64 trains a model in float32."""
+        return batch.to(dtype=next(self.model.parameters()).dtype)
+
     def training_step(self, batch: SetBatch, index: int) -> Tensor:
         """Minus the weighted bound, averaged over sets."""
         bound, penalised = set_terms(self.model, batch, self.objective)

@@ -120,7 +120,7 @@ def test_quarter_turns_are_exact_and_counter_clockwise():
     assert rotate(right, 90)[0, 2] == 1  # what was right is now on top
 
 
-def test_each_image_has_its_own_angle(double):
+def test_each_image_has_its_own_angle():
     x = torch.rand(6, 8, 8)
     degrees = torch.tensor([0.0, 90.0, -90.0, 37.0, 450.0, 181.5])
     expected = torch.stack([rotate(image, angle) for image, angle in zip(x, degrees.tolist(), strict=True)])
@@ -130,13 +130,13 @@ def test_each_image_has_its_own_angle(double):
     torch.testing.assert_close(rotate(channels, degrees[:, None])[:, 1], rotate(channels[:, 1], degrees))
 
 
-def test_interpolation_agrees_with_quarter_turns(double):
+def test_interpolation_agrees_with_quarter_turns():
     x = torch.rand(2, 12, 12)
     for degrees in (1e-9, 90 - 1e-9, 180 + 1e-9):
         torch.testing.assert_close(rotate(x, degrees), rotate(x, round(degrees)), atol=1e-6, rtol=0)
 
 
-def test_rotation_moves_mass_the_right_way(double):
+def test_rotation_moves_mass_the_right_way():
     grid = torch.arange(41.0) - 20
     spot = torch.exp(-((grid[None, :] - 10) ** 2 + grid[:, None] ** 2) / 8)  # ten pixels to the right
     for degrees in (30.0, 45.0, 120.0, -60.0):

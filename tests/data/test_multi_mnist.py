@@ -9,6 +9,8 @@ from coset.data.multi_mnist import MultiMNIST, _arrange, _paint, ink_baseline
 from coset.data.table import FactorTable
 from coset.errors import ConfigurationError, DataError
 
+pytestmark = pytest.mark.usefixtures("single")
+
 
 @cache
 def canvases(**options):
@@ -97,7 +99,7 @@ def test_what_does_not_fit_is_said_so():
     assert _arrange(box, size, 20, 0.1, generator)[2].tolist() == [True, False, False, True]
 
 
-def test_painting_keeps_the_ink_exactly_and_puts_it_in_its_place(double):
+def test_painting_keeps_the_ink_exactly_and_puts_it_in_its_place():
     image = torch.rand(5, 6, 4)
     size = torch.tensor([[1.0], [0.37], [2.5], [1.9], [0.8]])
     origin = torch.tensor([[[3.0, 5.0]], [[4.2, 1.3]], [[2.0, 7.7]], [[6.1, 6.2]], [[9.9, 0.9]]])
@@ -113,7 +115,7 @@ def test_painting_keeps_the_ink_exactly_and_puts_it_in_its_place(double):
         torch.testing.assert_close(found, expected, atol=0.03, rtol=0)  # ink within a pixel counts as in its middle
 
 
-def test_painting_adds_up_and_skips_what_is_absent(double):
+def test_painting_adds_up_and_skips_what_is_absent():
     images = [torch.rand(2, 5, 5), torch.rand(2, 3, 3)]
     size, origin = torch.tensor([[1.2, 0.0], [1.2, 2.0]]), torch.rand(2, 2, 2) * 6 + 1
     alone = [_paint([image], size[:, [j]], origin[:, [j]], 16) for j, image in enumerate(images)]

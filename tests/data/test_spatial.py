@@ -13,7 +13,7 @@ def histogram(points, height, width):
     return (row * width + column).bincount(minlength=height * width).reshape(height, width) / len(points)
 
 
-def test_histogram_of_many_points_is_the_image(double):
+def test_histogram_of_many_points_is_the_image():
     _, digits = base_images("digits").load()
     image = digits.x()[7].double()
     points = draw_points(image[None], 200_000, torch.Generator().manual_seed(0))[0]
@@ -25,13 +25,13 @@ def test_histogram_of_many_points_is_the_image(double):
         assert (found - other).abs().max() > 0.01
 
 
-def test_images_need_not_be_square(double):
+def test_images_need_not_be_square():
     image = torch.rand(1, 3, 7)
     points = draw_points(image, 200_000, torch.Generator().manual_seed(0))[0]
     assert (histogram(points, 3, 7) - image[0] / image.sum()).abs().max() < 0.003
 
 
-def test_points_are_spread_evenly_within_a_pixel(double):
+def test_points_are_spread_evenly_within_a_pixel():
     image = torch.zeros(1, 4, 4)
     image[0, 1, 3] = 0.2  # x from 0.5 to 1, y from 0 to 0.5
     points = draw_points(image, 100_000, torch.Generator().manual_seed(0))[0]

@@ -7,10 +7,9 @@ from torch.distributions import Exponential, Laplace, MixtureSameFamily, Normal
 from coset.data.families import draw_families
 from coset.metrics.families import exact_posterior
 
-GRID = 400
-MEAN, VARIANCE = torch.meshgrid(
-    2 * (torch.arange(GRID) + 0.5) / GRID - 1, 0.5 + 1.5 * (torch.arange(GRID) + 0.5) / GRID, indexing="ij"
-)
+GRID = 800
+STEPS = torch.arange(GRID, dtype=torch.float64)
+MEAN, VARIANCE = torch.meshgrid(2 * (STEPS + 0.5) / GRID - 1, 0.5 + 1.5 * (STEPS + 0.5) / GRID, indexing="ij")
 
 
 def by_quadrature(log_density):
@@ -37,7 +36,7 @@ def families(numbers):
 
 def test_posterior_is_that_of_quadrature():
     x, *_ = draw_families(6, 4, seed=3)
-    found = exact_posterior(x, cells=100)
+    found = exact_posterior(x, cells=400)
     for row, numbers in enumerate(x[..., 0]):
         for code, log_density in enumerate(families(numbers)):
             expected = torch.stack(by_quadrature(log_density))

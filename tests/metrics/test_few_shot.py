@@ -35,7 +35,7 @@ def test_episodes_draw_from_classes_of_different_sizes():
 
 
 @pytest.mark.parametrize("pooling", ["product", "size", "mean"])
-def test_accuracy_is_that_of_classifying_episode_by_episode(double, pooling):
+def test_accuracy_is_that_of_classifying_episode_by_episode(pooling):
     table = letters()
     table = FactorTable(table.items.double(), letter=table.factors["letter"])
     model = NeuralStatistician((4,), pooling=pooling, context_dim=3, z_dim=2, features=8, hidden=8).double().eval()

@@ -47,7 +47,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("item_shape", "architecture"), SHAPES)
-def test_shapes_of_what_users_are_given(item_shape, architecture, double):
+def test_shapes_of_what_users_are_given(item_shape, architecture):
     model = build(item_shape, architecture=architecture).double()
     x = torch.rand(5, *item_shape)
     assert model.classify(x).shape == (5, 3) and model.embed(x).shape == model.embed(x, sample=True).shape == (5, 2)
@@ -61,7 +61,7 @@ def test_shapes_of_what_users_are_given(item_shape, architecture, double):
 
 
 @pytest.mark.parametrize("how", ["sample", "enumerate", "plug-in", "relaxed", "straight-through"])
-def test_bounds_are_one_number_a_set(how, double):
+def test_bounds_are_one_number_a_set(how):
     model = build((8, 8), architecture="strided", agreement=1.0, exchange=1.0).double().train()
     batch = batch_of(torch.rand(4, 2, 8, 8), [0, -1], [-1, -1], [2, 1], [-1, 0])
     for objective in (AuxiliaryVariable(discrete={"class": how}), Classified(discrete={"class": how})):
@@ -80,7 +80,7 @@ def test_bounds_are_one_number_a_set(how, double):
 # --- class and style ----------------------------------------------------------------------------------------
 
 
-def test_a_sample_of_a_class_is_decoded_from_it(double):
+def test_a_sample_of_a_class_is_decoded_from_it():
     model = build().double()
     style = torch.randn(5, 2)
     for code in range(3):
@@ -98,7 +98,7 @@ def test_a_sample_of_a_class_is_decoded_from_it(double):
 
 
 @pytest.mark.parametrize(("item_shape", "architecture"), SHAPES)
-def test_the_analogy_of_an_items_own_class_is_its_reconstruction(item_shape, architecture, double):
+def test_the_analogy_of_an_items_own_class_is_its_reconstruction(item_shape, architecture):
     model = build(item_shape, architecture=architecture).double()
     x = torch.rand(9, *item_shape)
     analogies, predicted = model.analogies(x), model.classify(x).argmax(-1)
@@ -107,7 +107,7 @@ def test_the_analogy_of_an_items_own_class_is_its_reconstruction(item_shape, arc
         torch.testing.assert_close(analogies[:, code], model.decode_styles(code, model.embed(x)), atol=1e-12, rtol=0)
 
 
-def test_a_known_class_is_the_one_that_is_used(double):
+def test_a_known_class_is_the_one_that_is_used():
     model = build(label="kind").double()
     x = torch.rand(3, 2, 6)
     batch = batch_of(x, [0, -1], [2, 1], [-1, -1], label="kind")
@@ -125,7 +125,7 @@ def test_a_known_class_is_the_one_that_is_used(double):
     torch.testing.assert_close(weight[:, 2, 0], model.classify(x[2, :1])[0])
 
 
-def test_factors_of_another_name_tell_nothing(double):
+def test_factors_of_another_name_tell_nothing():
     model = build(label="kind").double()
     x = torch.rand(2, 1, 6)
     assert model.known(batch_of(x, [0], [1], label="other")) == {}
@@ -144,7 +144,7 @@ def penalties(model, batch, seed=4, **options):
     return model.penalties(q, p)
 
 
-def test_penalties_are_not_negative_and_leave_out_absent_items(double):
+def test_penalties_are_not_negative_and_leave_out_absent_items():
     model = build((8, 8), architecture="strided", agreement=2.0, exchange=3.0).double()
     x, mask = torch.rand(3, 2, 8, 8), torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     codes = [0, -1], [1, -1], [2, 2]
@@ -161,7 +161,7 @@ def test_penalties_are_not_negative_and_leave_out_absent_items(double):
         assert unmasked[name][1] > part[1]
 
 
-def test_exchange_teaches_the_decoder_alone(double):
+def test_exchange_teaches_the_decoder_alone():
     model = build(exchange=1.0).double()
     penalties(model, batch_of(torch.rand(4, 1, 6), [0], [-1], [1], [2]))["exchange"].sum().backward()
     assert any(part.grad is not None and part.grad.any() for part in model.decoder.parameters())
@@ -170,13 +170,13 @@ def test_exchange_teaches_the_decoder_alone(double):
 
 
 @pytest.mark.parametrize("how", ["sample", "enumerate", "plug-in"])
-def test_penalties_are_there_however_the_class_is_drawn(how, double):
+def test_penalties_are_there_however_the_class_is_drawn(how):
     model = build((8, 8), architecture="plain", agreement=1.0, exchange=1.0).double()
     found = penalties(model, batch_of(torch.rand(3, 2, 8, 8), [0, 1], [-1, -1], [2, -1]), discrete={"class": how})
     assert all(part.shape == (3,) and (part >= 0).all() for part in found.values())
 
 
-def test_agreement_by_hand(double):
+def test_agreement_by_hand():
     """Asked of labelled items, and of those read with confidence; nothing of the rest."""
     penalty = Agreement(3).double().eval()
     probabilities = torch.tensor([[[0.98, 0.01, 0.01], [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], [0.95, 0.03, 0.02]]])
@@ -189,7 +189,7 @@ def test_agreement_by_hand(double):
     torch.testing.assert_close(penalty(probabilities, read, known, mask)[0], -(read[0, 0, 0] + read[0, 3, 1]))
 
 
-def test_agreement_of_wholly_known_classes(double):
+def test_agreement_of_wholly_known_classes():
     penalty = Agreement(3).double().eval()
     probabilities, read = torch.full((2, 4, 3), 1 / 3), torch.randn(2, 4, 3).log_softmax(-1)
     value = F.one_hot(torch.tensor([[0, 1, 2, 0], [1, 1, 0, 2]]), 3).double()
@@ -198,7 +198,7 @@ def test_agreement_of_wholly_known_classes(double):
     torch.testing.assert_close(penalty(probabilities, read, value), expected)
 
 
-def test_padding_does_not_enter_the_share_of_classes(double):
+def test_padding_does_not_enter_the_share_of_classes():
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     probabilities = torch.randn(2, 3, 3).softmax(-1)
     read, shares = torch.randn(2, 3, 3).log_softmax(-1), []
@@ -345,7 +345,7 @@ def test_weights_of_the_penalties_are_suggested():
     assert suggested == {key: {"agreement": 2.0, "exchange": 3.0} for key in ["first", "last"]}
 
 
-def test_enumeration_of_the_class_is_the_mean_of_its_draws(double):
+def test_enumeration_of_the_class_is_the_mean_of_its_draws():
     """With a style that is nearly certain, draws differ by their class alone."""
     model = build(classes=3).double()
     with torch.no_grad():

@@ -159,7 +159,7 @@ def literal_terms(model, pooling, batch, values):
 @pytest.mark.parametrize("infer_a", [None, "any", "exactly-one"])
 @pytest.mark.parametrize("contexts", [1, 2, 3])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_terms_are_the_sums_of_the_thesis(pooling, contexts, infer_a, double):
+def test_terms_are_the_sums_of_the_thesis(pooling, contexts, infer_a):
     model, batch = build(pooling, contexts, infer_a=infer_a), random_sets(contexts, sets=5)
     if infer_a is not None:
         batch = SetBatch(batch.x, mask=batch.mask)
@@ -177,7 +177,7 @@ def test_terms_are_the_sums_of_the_thesis(pooling, contexts, infer_a, double):
 
 @pytest.mark.parametrize("infer_a", [None, "any"])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_order_and_padding_change_nothing(pooling, infer_a, double):
+def test_order_and_padding_change_nothing(pooling, infer_a):
     model, batch = build(pooling, infer_a=infer_a), random_sets()
     constant = batch.constant if infer_a is None else None
     first = terms_at_the_mean(model, SetBatch(batch.x, constant, batch.mask))
@@ -198,7 +198,7 @@ def test_order_and_padding_change_nothing(pooling, infer_a, double):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_set_is_scored_as_it_would_be_alone(pooling, double):
+def test_a_set_is_scored_as_it_would_be_alone(pooling):
     model, batch = build(pooling), random_sets()
     q, p = model.trace(batch)
     together = elbo(q, p).terms
@@ -220,7 +220,7 @@ def test_a_set_is_scored_as_it_would_be_alone(pooling, double):
 # --- tied contexts ------------------------------------------------------------------------------------------
 
 
-def test_a_set_of_one_item_has_the_varying_posterior_of_that_item(double):
+def test_a_set_of_one_item_has_the_varying_posterior_of_that_item():
     model = build("product")
     read = model.coding.read(model.encoder(torch.rand(4, 1, 5)))
     a = torch.ones(4, 2)
@@ -230,7 +230,7 @@ def test_a_set_of_one_item_has_the_varying_posterior_of_that_item(double):
     close(constant.scale, varying.scale[:, 0])
 
 
-def test_width_shrinks_with_every_item(double):
+def test_width_shrinks_with_every_item():
     model = build("product")
     read = model.coding.read(model.encoder(torch.rand(3, 6, 5)))
     widths = [
@@ -270,7 +270,7 @@ def literal_membership(pull, precision, mask, a):
     return torch.tensor(totals)
 
 
-def test_membership_is_its_formula(double):
+def test_membership_is_its_formula():
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     pull, precision = torch.randn(4, 3, 2, 3), 4 * torch.rand(4, 3, 2, 3)
     for a in ([[1, 0], [1, 1], [0, 1], [1, 0]], [[1, 0], [1, 0], [0, 0], [0, 0]], [[1, 1], [0, 0], [0, 0], [0, 0]]):
@@ -285,7 +285,7 @@ def test_membership_is_its_formula(double):
         )
 
 
-def test_membership_is_lower_where_sets_agree(double):
+def test_membership_is_lower_where_sets_agree():
     centres = torch.tensor([-6.0, -2.0, 2.0, 6.0]).view(4, 1, 1, 1).expand(4, 3, 1, 3)
     precision, a = torch.ones(4, 3, 1, 3), torch.ones(4, 1)
     agree = membership((centres, precision), None, a)
@@ -294,7 +294,7 @@ def test_membership_is_lower_where_sets_agree(double):
     assert agree.mean() < 0.5 < math.log(4) < differ.mean()
 
 
-def test_padding_gives_membership_no_gradient(double):
+def test_padding_gives_membership_no_gradient():
     pull, precision = torch.randn(2, 3, 2, 3), torch.rand(2, 3, 2, 3)
     precision[0, 2] = 50.0  # of padding, more precise than all of its set
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
@@ -356,7 +356,7 @@ def test_gradient_reaches_every_parameter(pooling, infer_a):
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-def test_an_inferred_a_learns_from_what_it_leaves_out(double):
+def test_an_inferred_a_learns_from_what_it_leaves_out():
     """d/da_k of Σ_k a_k C_k + (1 − a_k) V_k is C_k − V_k, whichever way the hard a fell."""
     model = build("product", infer_a="any")
     batch = SetBatch(torch.rand(6, 3, 5))
@@ -403,7 +403,7 @@ def test_a_single_context_has_no_axis_of_contexts():
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_list_of_sets_of_differing_lengths(pooling, double):
+def test_a_list_of_sets_of_differing_lengths(pooling):
     model = build(pooling)
     sets = [torch.rand(n, 5) for n in (2, 4, 1)]
     close(model.embed_sets(sets), torch.stack([model.embed_sets(items) for items in sets]))
@@ -483,7 +483,7 @@ def test_all_contexts_constant_and_no_spread_make_a_set_of_equal_items(pooling):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_composing_one_set_with_itself_is_conditioning_on_it(pooling, double):
+def test_composing_one_set_with_itself_is_conditioning_on_it(pooling):
     model, x = build(pooling), torch.rand(3, 4, 5)
     torch.manual_seed(3)
     composed = model.compose(digit=x, rotation=x, n=5)
@@ -499,7 +499,7 @@ def test_composing_one_set_with_itself_is_conditioning_on_it(pooling, double):
     assert not torch.allclose(only, composed)
 
 
-def test_reconstruction_reads_every_item_where_nothing_is_constant(double):
+def test_reconstruction_reads_every_item_where_nothing_is_constant():
     model, x = build("product"), torch.rand(2, 3, 5)
     close(model.reconstruct(x), model.reconstruct(x.flip(1)).flip(1))
     assert not torch.allclose(model.reconstruct(x), model.reconstruct(x, ["digit", "rotation"]))

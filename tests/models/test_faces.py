@@ -9,7 +9,9 @@ from coset.models.base import Programs
 from coset.objectives import Classified, Fixed, classified, elbo
 from coset.training import fit
 
-LIGHTS = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 1], [-1, 0, 1], [0, 1, 1], [0, -1, 1]]), dim=-1)
+LIGHTS = torch.nn.functional.normalize(
+    torch.tensor([[1.0, 0, 1], [-1, 0, 1], [0, 1, 1], [0, -1, 1]], dtype=torch.float64), dim=-1
+)
 
 
 def lit_patches(copies=12):

@@ -117,7 +117,7 @@ def test_dreams_do_not_move_what_normalisation_learned(model):
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.named_buffers())
 
 
-def test_it_learns_to_count():
+def test_it_learns_to_count(single):
     torch.manual_seed(0)
     train, test = MultiMNIST("digits", most=2, side=24, train=900, test=200).load()
     model = MultiDigit.for_data(train, **{**SMALL, "channels": (8, 16)})

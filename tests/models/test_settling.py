@@ -5,7 +5,7 @@ import coset
 from coset.objectives import elbo
 
 
-def test_settling_makes_the_aggregate_posterior_the_prior_of_constant_contexts(double, tmp_path):
+def test_settling_makes_the_aggregate_posterior_the_prior_of_constant_contexts(tmp_path):
     model = coset.ContextAwareLearner(
         (6,), ["c0", "c1"], context_dim=3, z_dim=2, features=8, hidden=6, norm="layer"
     ).eval()

@@ -34,7 +34,7 @@ def parameters(distribution):
 
 
 @pytest.mark.parametrize("skips", [True, False])
-def test_terms_are_those_of_the_thesis(double, skips):
+def test_terms_are_those_of_the_thesis(skips):
     """Equations 5.4-5.7 and 5.10-5.13, set by set and item by item, for a set of three and a set of two."""
     for layers in (1, 3):
         model = build("size", layers=layers, skips=skips, likelihood="gaussian", norm="none").double()
@@ -66,7 +66,7 @@ def test_terms_are_those_of_the_thesis(double, skips):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_order_and_padding_change_nothing(double, pooling):
+def test_order_and_padding_change_nothing(pooling):
     model = build(pooling).double()
     x, order = torch.rand(3, 6, 4), torch.randperm(6)
     torch.testing.assert_close(model.embed_sets(x), model.embed_sets(x[:, order]))
@@ -80,7 +80,7 @@ def test_order_and_padding_change_nothing(double, pooling):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_posterior_narrows_as_the_set_grows(double, pooling):
+def test_posterior_narrows_as_the_set_grows(pooling):
     model = build(pooling).double()
     x = torch.rand(1, 7, 4)
     widths = [model.posterior(x.repeat(1, times, 1)).base_dist.scale for times in (1, 10, 100)]
@@ -116,7 +116,7 @@ def slow_summary(model, x, keep):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_summary_is_that_of_one_pass_per_candidate(double, pooling):
+def test_summary_is_that_of_one_pass_per_candidate(pooling):
     model = build(pooling, item_shape=(8, 8)).double()
     sets = torch.rand(2, 12, 8, 8)
     fast = model.summarise(sets, keep=4)
@@ -125,7 +125,7 @@ def test_summary_is_that_of_one_pass_per_candidate(double, pooling):
         assert torch.equal(model.summarise(part, keep=4), found)
 
 
-def test_summary_of_fifty_takes_no_pass_per_candidate(double):
+def test_summary_of_fifty_takes_no_pass_per_candidate():
     model = build("size").double()
     x = torch.rand(50, 4)
     started = time.perf_counter()
@@ -142,7 +142,7 @@ class Weights(torch.nn.Module):
         return torch.zeros_like(x[..., None, :3]), x[..., None, :1].expand(*x.shape[:-1], 1, 3)
 
 
-def test_summary_keeps_what_says_most(double):
+def test_summary_keeps_what_says_most():
     model = build(architecture="none", features=4).double()
     model.context_posterior.evidence = Weights()
     precision = torch.rand(20)
@@ -150,7 +150,7 @@ def test_summary_keeps_what_says_most(double):
     assert model.summarise(x, keep=5).tolist() == precision.topk(5).indices.sort().values.tolist()
 
 
-def test_compare_and_classify_are_divergences_of_contexts(double):
+def test_compare_and_classify_are_divergences_of_contexts():
     model = build().double()
     sets = torch.rand(5, 3, 4)
     compared = model.compare(sets)
@@ -189,7 +189,7 @@ def test_weights_of_a_group_reach_every_layer():
         bound.weighted({"y": 1.0})
 
 
-def test_conditioning_replays_the_context(double):
+def test_conditioning_replays_the_context():
     model = build().double()
     x = torch.rand(2, 5, 4)
     torch.manual_seed(0)
@@ -225,7 +225,7 @@ def test_bad_input_is_refused():
         NeuralStatistician.for_data(FactorTable(torch.rand(4, 4), digit=[0, 0, 1, 1]), contexts=["digitt"])
 
 
-def test_autoencoder_of_the_thesis_and_its_codes(double):
+def test_autoencoder_of_the_thesis_and_its_codes():
     model = VAE((28, 28), z_dim=2, architecture="plain", features=200, channels=[500]).double()
     sizes = [(part.in_features, part.out_features) for part in model.modules() if isinstance(part, torch.nn.Linear)]
     assert sizes == [(784, 500), (500, 200), (200, 4), (2, 200), (200, 500), (500, 784)]

@@ -28,7 +28,7 @@ class FactorTable:
     """Items, and beside each the factors that describe it.
 
     Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None` or NaN
-    is unknown. Items of type uint8 are intensities: they are stored as they are and come back from `x` as float32
+    is unknown. Items of type uint8 are intensities: they are stored as they are and come back from `x` as numbers
     between 0 and 1. A memory map is read row by row when needed, also after `split` or `where`.
 
     Args:
@@ -124,7 +124,7 @@ class FactorTable:
         else:
             chosen = self.items[rows]
         if chosen.dtype == torch.uint8:
-            return chosen.to(torch.float32).div_(255)
+            return chosen.to(torch.get_default_dtype()).div_(255)
         return chosen if chosen.is_floating_point() else chosen.to(torch.get_default_dtype())
 
     def range(self) -> tuple[float, float]:

@@ -325,7 +325,8 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
             x = items if isinstance(items, Tensor) else torch.from_numpy(np.array(items, order="C"))
         except (TypeError, ValueError) as reason:
             raise DataError(f"{what}: not an array of numbers ({reason}); give items of one shape") from reason
-        x = x.float() / 255 if x.dtype == torch.uint8 else x if x.is_floating_point() else x.float()
+        dtype = next(self.parameters()).dtype
+        x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x if x.is_floating_point() else x.to(dtype)
         event = len(self.item_shape)
         if x.ndim < event or tuple(x.shape[x.ndim - event :]) != self.item_shape:
             raise ShapeError(
@@ -333,7 +334,7 @@ class Model(nn.Module, PyTorchModelHubMixin, ABC):
                 f"{list(x.shape)}; resize the images, or train a model for this shape"
             )
         self.check_range(*(torch.aminmax(x) if x.numel() else (torch.zeros(()), torch.zeros(()))), what=what)
-        return x.to(self.device, next(self.parameters()).dtype)
+        return x.to(self.device, dtype)
 
     def read_sets(self, x: Any, mask: Tensor | None, what: str = "x") -> tuple[Tensor, Tensor | None, bool]:
         """Turn sets `[B, N, *item_shape]`, one set without `B`, or a list of sets of differing lengths, into a batch.
