@@ -5,6 +5,7 @@ define. A file whose optional library is missing is left out, and says so when s
 """
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from coset.errors import ConfigurationError, nearest
 
 
 def file_names(package: str) -> list[str]:
-    """Names of the files of a package, found without importing any: `coset.data` → `batch`, `collection`, …"""
-    folder = importlib.import_module(package).__path__
-    return sorted(found.name for found in pkgutil.iter_modules(folder) if not found.ispkg)
+    """Names of the files of a package such as `coset.data`, found without importing any of it."""
+    specification = importlib.util.find_spec(package)
+    folders = (specification.submodule_search_locations if specification else None) or []
+    return sorted(found.name for found in pkgutil.iter_modules(folders) if not found.ispkg)
 
 
 def classes(package: str, base: type = object) -> dict[str, type]:
