@@ -1,11 +1,12 @@
 # Every target sets up what it needs in .venv, on a machine that has only Python 3.11 or newer and make.
 
 PYTHON ?= python3
+OLDEST ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable lint format clean
+.PHONY: help demo test test-portable test-oldest lint format clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -22,6 +23,9 @@ test-portable: .venv/installed-dev  ## the tests as other processors would run t
 	ATEN_CPU_CAPABILITY=avx512 COSET_TEST_THREADS=2 $(BIN)/pytest
 	ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/pytest
 
+test-oldest: .venv-oldest/installed  ## the tests with Python 3.11 and the oldest versions that pyproject.toml allows
+	.venv-oldest/bin/pytest
+
 lint: .venv/installed-dev  ## style and types only
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -32,7 +36,7 @@ format: .venv/installed-dev  ## mend what ruff can mend by itself
 	$(BIN)/ruff format
 
 clean:  ## remove the environment, caches and builds
-	rm -rf .venv .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -47,4 +51,11 @@ clean:  ## remove the environment, caches and builds
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing coset and the pinned versions of what its tests need into .venv; this is done once."
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	@command -v $(OLDEST) > /dev/null || { echo "test-oldest needs Python 3.11: make OLDEST=... test-oldest"; exit 1; }
+	@echo "Installing coset and the oldest versions of what it needs into .venv-oldest; this is done once."
+	$(OLDEST) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-oldest.txt --editable . pytest
 	@touch $@

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from coset.data.mnist import MNIST
+from coset.datasets.mnist import MNIST
 from coset.metrics import log_likelihood
 from coset.models import VAE
 from coset.training import fit

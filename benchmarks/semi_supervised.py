@@ -42,10 +42,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from coset.data import FactorTable, SetBatch
-from coset.data.mnist import MNIST
+from coset.datasets.mnist import MNIST
 from coset.models import ClassStyle
-from coset.models.base import Programs
 from coset.objectives import Classified
+from coset.programs import Programs
 from coset.training import fit
 
 LABELS, BATCH, STYLE, HIDDEN = 3000, 200, 50, 500

@@ -20,10 +20,9 @@ from pathlib import Path
 import torch
 
 from coset.data import SetBatch
-from coset.data.families import draw_families
+from coset.datasets.families import draw_families
 from coset.models import NeuralStatistician
 from coset.objectives import Annealed, Progress, elbo
-from coset.training import set_terms
 
 CHANGES = (
     (".cuda()", "", "tensors stay on the CPU"),
@@ -94,8 +93,7 @@ def main() -> None:
     peer.train(), ours.train()
 
     def our_step(x: torch.Tensor, epoch: int) -> None:
-        _, terms = set_terms(ours, SetBatch(x))
-        loss = -terms.weighted(weights(Progress(epoch, 0.0))).mean() / 200
+        loss = -elbo(*ours.trace(SetBatch(x))).weighted(weights(Progress(epoch, 0.0))).mean() / 200
         our_optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_value_(ours.parameters(), 0.5)

@@ -38,7 +38,7 @@ class GroupedFactorAnalysis(Model):
         return p.sample("x", self.likelihood(spread(self.shared(c), shape[1]) + self.own(z)), axes="BN")
 
     def evidence(self, x):
-        items, noise = x.shape[1], self.likelihood(x).base_dist.variance[0, 0]
+        items, noise = x.shape[1], self.likelihood(x).variance[0, 0]
         own = torch.kron(torch.eye(items), self.own.weight @ self.own.weight.T + noise.diag())
         shared = torch.kron(torch.ones(items, items), self.shared.weight @ self.shared.weight.T)
         return MultivariateNormal(self.shared.bias.repeat(items), own + shared).log_prob(x.flatten(1))

@@ -10,7 +10,7 @@ import torch
 
 import coset
 from coset import plots
-from coset.data.rotated import Rotated
+from coset.datasets.rotated import Rotated
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=600)

@@ -29,7 +29,7 @@ def single(repeatable: None) -> None:
 @pytest.fixture
 def hasty_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classifiers that have hardly been trained, where only the way to the figures is tested."""
-    import coset.reproduce.composition as home
+    import coset.experiments.shared.composition as home
     from coset.metrics import train_classifier
 
     def train(table, factor, **options):

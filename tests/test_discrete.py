@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.distributions import (
+    Bernoulli,
     Categorical,
     Independent,
     Normal,
@@ -16,8 +17,8 @@ from torch.distributions import (
 from torch.distributions.transforms import AffineTransform
 
 from coset.errors import ConfigurationError, TraceError
-from coset.models import ClassStyle
 from coset.objectives import elbo, importance_weighted, score_function
+from coset.programs import count_combinations
 from coset.trace import Trace
 
 NOISE, SLOPE = 0.8, 1.3
@@ -495,13 +496,32 @@ def test_a_misspelt_discrete_site_is_named():
 
 
 def test_too_many_values_to_enumerate_says_how_many_and_what_to_do_instead():
-    model = ClassStyle((4,), classes=1100, style_dim=1, features=2)
     message = r"1100 of 'class' make 1100 joint values, more than 1024.*'relaxed', 'straight-through'.*ScoreFunction"
     with pytest.raises(ConfigurationError, match=message):
-        model.combinations(["class"])
-    model.discrete = {"class": 40, "other": 30}
-    assert model.combinations(["class"]) == 40 and model.combinations([]) == 1
+        count_combinations({"class": 1100}, ["class"])
+    discrete = {"class": 40, "other": 30}
+    assert count_combinations(discrete, ["class"]) == 40 and count_combinations(discrete, []) == 1
     with pytest.raises(ConfigurationError, match="40 of 'class' x 30 of 'other' make 1200 joint values"):
-        model.combinations(["class", "other"])
+        count_combinations(discrete, ["class", "other"])
     with pytest.raises(ConfigurationError, match=r"no discrete site 'style'; there are: 'class', 'other'"):
-        model.combinations(["style"])
+        count_combinations(discrete, ["style"])
+
+
+@pytest.mark.parametrize("particles", [4, 8])
+def test_enumerated_bits_are_a_sum_over_all_their_values(particles):
+    """Two bits of a set: x ~ N(w · bits, 1), all four joint values weighed by their probabilities."""
+    logits, x, weight = torch.randn(5, 2), torch.randn(5, 1), torch.tensor([1.5, -0.7])
+    bits = Independent(Bernoulli(logits=logits), 1)
+    q = Trace(particles=particles, discrete={"a": "enumerate"})
+    q.sample("a", bits, axes="B")
+    p = Trace({"x": x}, q, particles=particles)
+    a = p.sample("a", Independent(Bernoulli(probs=torch.full((5, 2), 0.5)), 1), axes="B")
+    p.sample("x", normal((a @ weight).unsqueeze(-1)), axes="B")
+    terms = elbo(q, p).terms
+    expected = torch.zeros(5)
+    for value in ([0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]):
+        value = torch.tensor(value).expand(5, 2)
+        log_prob = Normal((value @ weight).unsqueeze(-1), 1.0).log_prob(x)[:, 0]
+        expected += bits.log_prob(value).exp() * log_prob
+    torch.testing.assert_close(terms["x"], expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(terms["a"], kl_divergence(bits, p["a"].distribution), atol=1e-12, rtol=0)

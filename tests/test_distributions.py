@@ -64,14 +64,14 @@ def test_straight_through_divergence_against_the_sum_over_outcomes():
 
 def test_diagonal_normal_has_a_floor_and_no_ceiling():
     raw = torch.tensor([[-1e4, 0.0, 1e4]])
-    scale = diagonal_normal(torch.zeros(1, 3), raw).base_dist.scale
+    scale = diagonal_normal(torch.zeros(1, 3), raw).stddev
     torch.testing.assert_close(scale, torch.tensor([[1e-3, 1.0, 1e4]]), rtol=1e-3, atol=0)
     assert diagonal_normal(torch.zeros(1, 3), raw).log_prob(torch.ones(1, 3)).isfinite()
 
 
 def test_densities_are_never_in_half_precision():
     half = torch.zeros(2, 3, dtype=torch.bfloat16)
-    assert diagonal_normal(half, half).base_dist.scale.dtype == torch.float32
+    assert diagonal_normal(half, half).stddev.dtype == torch.float32
 
 
 def test_standard_normal_has_the_shape_and_type_of_its_model():

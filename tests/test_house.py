@@ -17,15 +17,18 @@ STOREYS = (
     ("errors",),
     ("discovery",),
     ("shapes",),
+    ("batch",),
     ("distributions",),
+    ("sites",),
     ("trace",),
-    ("networks", "objectives"),
+    ("programs",),
+    ("networks", "objectives", "queries"),
     ("models", "data"),
-    ("metrics", "plots"),
+    ("metrics", "plots", "datasets"),
     ("training",),
     ("recipes",),
     ("runs",),
-    ("reproduce",),
+    ("experiments",),
     ("cli",),
     ("__main__",),
 )
@@ -159,7 +162,7 @@ def test_orderly_imports_pass():
         "errors.py": "import re",
         "models/vae.py": "import torch\nfrom coset.models import base\nfrom coset.networks.mlp import MLP",
         "models/base.py": "from coset.trace import Trace\nimport coset.errors as errors\nimport cosetta",
-        "cli.py": "from coset.reproduce import tables\nfrom coset.objectives import elbo",
+        "cli.py": "from coset.experiments import tables\nfrom coset.objectives import elbo",
     }
     assert violations(orderly) == []
 
@@ -191,3 +194,21 @@ def test_citation_names_the_version():
     version = re.search(r'^__version__ = "(.+)"$', (PACKAGE / "__init__.py").read_text("utf-8"), re.MULTILINE)
     assert version, "src/coset/__init__.py should say: __version__ = …"
     assert f"\nversion: {version.group(1)}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_map_names_every_part_and_no_other():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    drawn = text.partition("src/coset/\n")[2].partition("tests/")[0]
+    parts = set(re.findall(r"^  (\w+(?:\.py|/))", drawn, re.MULTILINE))
+    there = {path.name + "/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    there |= {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    assert parts == there
+
+
+def test_the_import_order_that_is_drawn_is_the_one_that_is_tested():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    drawn = re.sub(r"\s+", " ", text.partition("## Imports only descend")[2].split("```")[1]).strip()
+    storeys = [
+        "{" + ", ".join(parts) + "}" if len(parts) > 1 else parts[0] for parts in STOREYS if parts != ("__main__",)
+    ]
+    assert drawn == " < ".join(storeys)

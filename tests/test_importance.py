@@ -8,9 +8,9 @@ from coset.data import SetBatch
 from coset.errors import ConfigurationError, DataError, TraceError
 from coset.metrics import log_likelihood
 from coset.models import VAE, ContextAwareLearner, NeuralStatistician
-from coset.models.base import Programs
 from coset.objectives import DoublyReparametrized, EvidenceLowerBound, ImportanceWeighted, elbo, importance_weighted
 from coset.objectives.importance import log_ratios
+from coset.programs import Programs
 from coset.trace import Trace
 
 WIDTH, SPREAD, SLOPE, NOISE = 1.3, 0.6, 1.7, 0.8  # z = WIDTH c + SPREAD η,  x = SLOPE z + NOISE ε
@@ -40,9 +40,9 @@ def linear_gaussian(shift=0.0):
     total = SLOPE**2 * SPREAD**2 + NOISE**2  # variance of x given c
     precision = (SLOPE * WIDTH) ** 2 / total
 
-    def evidence(x):
-        pull = SLOPE * WIDTH * x / total
-        return (pull + shift).unsqueeze(-2), torch.full_like(pull, precision).unsqueeze(-2)
+    def natural(x):
+        linear = SLOPE * WIDTH * x / total
+        return (linear + shift).unsqueeze(-2), torch.full_like(linear, precision).unsqueeze(-2)
 
     def prior(c):
         return torch.cat([WIDTH * c, torch.full_like(c, raw(SPREAD))], -1)
@@ -53,7 +53,7 @@ def linear_gaussian(shift=0.0):
         mean = variance * (WIDTH * c / SPREAD**2 + SLOPE * x / NOISE**2)
         return torch.cat([mean + shift, torch.full_like(c, raw(math.sqrt(variance)))], -1)
 
-    model.context_posterior.evidence = Given(evidence)
+    model.context_posterior.natural = Given(natural)
     model.z_priors[0].network, model.z_posteriors[0].network = Given(prior), Given(posterior)
     model.decoder = Given(lambda z: SLOPE * z)
     torch.nn.init.constant_(model.likelihood.raw_scale, raw(NOISE))
@@ -173,14 +173,14 @@ def test_one_particle_of_the_doubly_reparametrised_has_no_score():
     """With the exact posterior, weights are constant and so the inference network's gradient vanishes."""
     model = linear_gaussian()
     scale = torch.nn.Parameter(torch.tensor(1.0))
-    evidence = model.context_posterior.evidence.function
+    natural = model.context_posterior.natural.function
 
     def scaled(x):
-        pull, precision = evidence(x)
-        return pull * scale, precision
+        linear, precision = natural(x)
+        return linear * scale, precision
 
-    model.context_posterior.evidence = Given(scaled)
-    model.context_posterior.evidence.scale = scale
+    model.context_posterior.natural = Given(scaled)
+    model.context_posterior.natural.scale = scale
     x = torch.randn(3, 2, 1)
     doubly = torch.autograd.grad(DoublyReparametrized(3)(Programs(model, SetBatch(x))).value.sum(), scale)[0]
     usual = torch.autograd.grad(ImportanceWeighted(3)(Programs(model, SetBatch(x))).value.sum(), scale)[0]

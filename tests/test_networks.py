@@ -3,18 +3,18 @@ import math
 import pytest
 import torch
 
+from coset.distributions import normal_from_natural
 from coset.errors import ConfigurationError
 from coset.networks import (
     MLP,
-    EvidenceHead,
     GaussianHead,
     ItemDecoder,
     ItemEncoder,
     Likelihood,
+    NaturalHead,
     ResidualMLP,
     StatisticNetwork,
 )
-from coset.networks.heads import posterior_from_evidence
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 9), (28, 28), (3, 16, 16), (1, 8, 13), (3, 11, 9)])
@@ -110,23 +110,23 @@ def test_dispersion_tells_sets_that_agree_from_sets_that_do_not():
     torch.testing.assert_close(pooled, torch.tensor([[2.0, 1e-3], [2.0, (1 + 1e-6) ** 0.5]]), atol=1e-12, rtol=0)
 
 
-# --- evidence -----------------------------------------------------------------------------------------------
+# --- natural parameters -----------------------------------------------------------------------------------------------
 
 
-def test_evidence_of_a_set_is_the_product_of_its_items_with_the_prior_counted_once():
-    pull, precision = EvidenceHead(4, 5, dim=3, count=2, norm="none")(torch.randn(6, 4))  # 6 items
-    assert pull.shape == (6, 2, 3) and precision.gt(0).all()
+def test_the_posterior_of_a_set_is_the_product_of_its_items_with_the_prior_counted_once():
+    linear, precision = NaturalHead(4, 5, dim=3, count=2, norm="none")(torch.randn(6, 4))  # 6 items
+    assert linear.shape == (6, 2, 3) and precision.gt(0).all()
     points = torch.randn(5, 1, 2, 3)
-    experts = posterior_from_evidence(pull, precision).log_prob(points).sum(1)  # [5, 2]
+    experts = normal_from_natural(linear, precision).log_prob(points).sum(1)  # [5, 2]
     # The product of six posteriors has counted the prior five times too often.
-    prior = posterior_from_evidence(torch.zeros(2, 3), torch.zeros(2, 3)).log_prob(points[:, 0])
-    gap = experts - 5 * prior - posterior_from_evidence(pull.sum(0), precision.sum(0)).log_prob(points[:, 0])
+    prior = normal_from_natural(torch.zeros(2, 3), torch.zeros(2, 3)).log_prob(points[:, 0])
+    gap = experts - 5 * prior - normal_from_natural(linear.sum(0), precision.sum(0)).log_prob(points[:, 0])
     torch.testing.assert_close(gap, gap[:1].expand(5, 2), atol=1e-9, rtol=0)
 
 
-def test_no_evidence_is_the_prior():
-    prior = posterior_from_evidence(torch.zeros(2, 3), torch.zeros(2, 3)).base_dist
-    assert not prior.loc.any() and prior.scale.eq(1).all()
+def test_no_item_is_the_prior():
+    prior = normal_from_natural(torch.zeros(2, 3), torch.zeros(2, 3))
+    assert not prior.mean.any() and prior.stddev.eq(1).all()
 
 
 # --- likelihoods --------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from coset.cli import main
-from coset.reproduce.readme import results_table
+from coset.experiments import experiments
+from coset.experiments.shared.readme import results_table
 
 pytestmark = pytest.mark.usefixtures("single")
 
@@ -55,7 +56,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys, hasty_readers):
 
 
 def test_the_table_is_the_one_that_results_give():
-    assert results_table(ROOT / "results") in README
+    assert results_table(ROOT / "results", experiments()) in README
 
 
 def test_pictures_and_links_are_there():

@@ -61,10 +61,10 @@ def test_a_recipe_written_out_reads_the_same(name, tmp_path):
 
 def test_overrides_are_typed():
     words = ["--training.learning_rate", "2e-3", "--sets.items=[2, 6]", "--sets.patterns", "{digit: 2, '': 1}"]
-    recipe = load_recipe("demo", [*words, "--model.infer_a", "any", "--model.recombined=1", "--sets.batches=null"])
+    recipe = load_recipe("demo", [*words, "--model.infer_a", "any", "--model.z_dim=1", "--sets.batches=null"])
     assert recipe.sections["training"]["learning_rate"] == 0.002
     assert recipe.sections["sets"] == {"patterns": {"digit": 2, "": 1}, "items": [2, 6], "batch": 32, "batches": None}
-    assert recipe.sections["model"]["infer_a"] == "any" and recipe.sections["model"]["recombined"] == 1
+    assert recipe.sections["model"]["infer_a"] == "any" and recipe.sections["model"]["z_dim"] == 1
 
 
 def test_overrides_leave_the_recipe_itself_alone():

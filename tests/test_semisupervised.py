@@ -10,7 +10,6 @@ from torch.distributions import Independent, Normal, OneHotCategorical, kl_diver
 from coset.data import FactorTable, SetBatch
 from coset.errors import ConfigurationError, TraceError
 from coset.models import ClassStyle
-from coset.models.base import Programs
 from coset.objectives import (
     AuxiliaryVariable,
     Classified,
@@ -20,6 +19,7 @@ from coset.objectives import (
     classified,
     elbo,
 )
+from coset.programs import Programs
 from coset.trace import Partial, Trace
 from coset.training import fit
 

@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from coset.data import FactorTable, SetBatch
 from coset.errors import CheckpointError, ConfigurationError, DataError, NonFiniteError
 from coset.models import ContextAwareLearner, load
-from coset.objectives import Annealed, Fixed, elbo
+from coset.objectives import Annealed, EvidenceLowerBound, Fixed, elbo
 from coset.trace import Trace
-from coset.training import SetTraining, fit, set_terms
+from coset.training import SetTraining, default_objective, fit
 
 pytestmark = pytest.mark.usefixtures("single")
 
@@ -78,7 +78,7 @@ def test_history_adds_up():
     (row,) = fit(build(), table(), epochs=1, sets=SETS, **QUIET).history
     costs = row["a"] + row["context.constant"] + row["context.varying"] + row["z"]
     assert row["bound"] == pytest.approx(row["x"] - costs, rel=1e-5)
-    assert row["membership"] > 0 and row["recombination"] > 0
+    assert row["contrastive"] > 0 and row["cycle"] > 0
 
 
 def test_equal_seeds_train_equally_and_others_do_not():
@@ -113,14 +113,14 @@ def test_gradients_are_clipped_in_mixed_precision_too():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10])
 def test_the_shortest_training_has_a_learning_rate(steps):
-    module = SetTraining(build(), Fixed(), steps)
+    module = SetTraining(build(), EvidenceLowerBound(), Fixed(), total_steps=steps)
     module.trainer = lightning.Trainer(logger=False, enable_checkpointing=False)
-    options = module.configure_optimizers()
+    [optimizer], [scheduler] = module.configure_optimizers()
     rates = []
     for _ in range(steps):
-        rates.append(options["optimizer"].param_groups[0]["lr"])
-        options["optimizer"].step()
-        options["lr_scheduler"]["scheduler"].step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler["scheduler"].step()
     assert all(0 < rate <= 2e-3 * (1 + 1e-9) for rate in rates) and (steps == 1 or max(rates) > 1e-3)
 
 
@@ -130,18 +130,18 @@ def test_lightnings_words_for_the_length_of_training():
     assert fit(build(), table(), max_steps=7, **options).history[-1]["step"] == 7
 
 
-def test_training_again_forgets_the_settled_prior():
+def test_training_again_forgets_the_aggregate_posterior():
     model = build()
     fit(model, table(), steps=2, sets=SETS, **QUIET)
-    assert bool(model.coding.settled)
+    assert bool(model.coding.prior.estimated)
     seen = []
 
     class Look(lightning.Callback):
         def on_train_start(self, trainer, module):
-            seen.append(bool(model.coding.settled))
+            seen.append(bool(model.coding.prior.estimated))
 
     fit(model, table(), steps=2, sets=SETS, callbacks=[Look()], **QUIET)
-    assert seen == [False] and bool(model.coding.settled)
+    assert seen == [False] and bool(model.coding.prior.estimated)
 
 
 def test_lists_of_arrays_are_data():
@@ -160,8 +160,14 @@ def test_an_inferred_a_is_trained():
     data = FactorTable(table().items)
     with pytest.raises(DataError, match="digit"):
         fit(model, data, epochs=1, sets=SETS, **QUIET)
-    fit(model, table(), epochs=2, sets=SETS, schedule=Annealed("inferred", start=100.0), **QUIET)
-    assert 0.5 < model.relaxation_temperature < 1
+    before = model.a_posterior.after.output.weight.detach().clone()
+
+    def without_a(programs):
+        return default_objective(model)(programs.on(programs.batch.x))
+
+    schedule = Annealed("inferred", start=100.0)
+    fit(model, table(), epochs=2, sets=SETS, objective=without_a, schedule=schedule, **QUIET)
+    assert not torch.equal(model.a_posterior.after.output.weight, before)
 
 
 def test_bfloat16():
@@ -207,7 +213,7 @@ def test_a_run_leaves_its_record_its_curves_and_its_model(tmp_path):
     assert written["history"] == record.history and written["steps"] == 6
     with (tmp_path / "run" / "logs" / "metrics.csv").open() as file:
         columns = set(next(csv.reader(file)))
-    assert {"train/bound", "train/z", "train/membership", "validation/bound", "step"} <= columns
+    assert {"train/bound", "train/z", "train/contrastive", "validation/bound", "step"} <= columns
     assert_same_weights(weights(model), weights(load(tmp_path / "run" / "model")))
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
@@ -376,16 +382,9 @@ def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path):
     assert not torch.equal(batches[0].x, batches[1].x)
 
 
-def test_the_module_trains_on_the_weighted_bound_with_penalties():
-    model = build()
-    batch = table().sets(["digit", "rotation"], items=3, batch=4).draw(0)
-    torch.manual_seed(1)
-    bound, penalised = set_terms(model, batch)
-    assert set(penalised.terms) - set(bound.terms) == {"membership", "recombination"}
-    expected = bound.value - penalised.terms["membership"] - penalised.terms["recombination"]
-    torch.testing.assert_close(penalised.value, expected)
+def test_a_schedule_of_learning_rates_has_a_name():
     with pytest.raises(ConfigurationError, match="learning rate schedule"):
-        SetTraining(model, Fixed(), 1, learning_rate_schedule="cosine")  # type: ignore[arg-type]
+        SetTraining(build(), EvidenceLowerBound(), Fixed(), learning_rate_schedule="cosine")  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coset.errors import ConfigurationError, CosetError, nearest
+from coset.discovery import file_names
+from coset.errors import ConfigurationError, CosetError
 
 
 def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
@@ -18,7 +19,7 @@ def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
         output: folder for the trained model and the picture; a demo that stands there already is replaced.
         json: print one JSON object and nothing else.
     """
-    from coset.reproduce.composition import run_demo
+    from coset.experiments.shared.composition import run_demo
 
     with _quiet_stdout(json):
         outcome = run_demo(output)
@@ -86,7 +87,7 @@ def sample(
     """
     model = _seeded(run, seed).model
     names = None if constant is None else [] if constant == "none" else constant.split("+")
-    _write(model.sample(n=n, constant=names, sets=sets, temperature=temperature), output)
+    _save_rows(model.sample(n=n, constant=names, sets=sets, temperature=temperature), output)
 
 
 def condition(
@@ -112,11 +113,11 @@ def condition(
     import torch
 
     opened = _seeded(run, seed)
-    values = _values(given, opened)
-    shown = _held_out(opened, values, items)
+    values = opened.read_values(given)
+    shown = opened.held_out(values, items)
     drawn = opened.model.condition(shown, constant=list(values), n=n, temperature=temperature)
     width = min(n, items)
-    _write(
+    _save_rows(
         drawn if output.suffix == ".npy" else torch.stack([shown[:width], drawn[:width].cpu()]), output, separators=(1,)
     )
 
@@ -146,14 +147,14 @@ def compose(
     import torch
 
     opened = _seeded(run, seed)
-    shown = {name: _held_out(opened, {name: value}, items) for name, value in _values(given, opened).items()}
+    shown = {name: opened.held_out({name: value}, items) for name, value in opened.read_values(given).items()}
     drawn = opened.model.compose(**shown, n=n * rows, temperature=temperature).cpu()
     drawn = drawn.view(rows, n, *drawn.shape[1:])
     if output.suffix == ".npy":
-        return _write(drawn.flatten(0, 1), output)
+        return _save_rows(drawn.flatten(0, 1), output)
     width = min(n, items)
     picture = torch.cat([*(part[None, :width] for part in shown.values()), drawn[:, :width]])
-    _write(picture, output, separators=(len(shown),))
+    _save_rows(picture, output, separators=(len(shown),))
 
 
 def evaluate(
@@ -169,7 +170,7 @@ def evaluate(
         seed: of the sets and draws.
         json: print one JSON object and nothing else.
     """
-    from coset.reproduce.composition import score_composition
+    from coset.experiments.shared.composition import score_composition
     from coset.runs import open_run
 
     with _quiet_stdout(json):
@@ -186,7 +187,7 @@ def plot(run: Path, output: Path = Path("curves.png")) -> None:
         run: folder of a run, finished or not.
         output: the picture.
     """
-    from coset.reproduce.outcome import plot_curves
+    from coset.experiments.shared.outcome import plot_curves
 
     plot_curves(run, output)
     print(output)
@@ -202,20 +203,23 @@ def reproduce(
     """Repeat an experiment of the papers: train what is missing, measure, write results/.
 
     Args:
-        target: rotated-mnist-4 (also: table1), rotated-mnist-8, black-white-mnist, vae-mnist-2d, vae-mnist-likelihood,
-            one-dimensional-families, omniglot-few-shot, spatial-mnist; or readme, to renew its tables.
+        target: {experiments}; a table or figure of a paper, such as table1; or readme, to renew its tables.
         runs: folder of trained runs; finished ones in it are used, unfinished ones resumed.
         results: folder for the JSON file and the pictures.
         seed: of the measurement.
         json: print one JSON object and nothing else.
     """
-    from coset.reproduce import reproduce_target
+    from coset.experiments import reproduce as run
 
     with _quiet_stdout(json):
-        outcome = reproduce_target(target, runs, results, seed)
+        outcome = run(target, runs, results, seed)
     if json:
         return _print_json(outcome.figures)
     print(outcome.report)
+
+
+_REPRODUCE = str(reproduce.__doc__)
+"""Help that names the experiments found when it is asked for."""
 
 
 def data_sets(action: str, name: str | None = None) -> None:
@@ -224,22 +228,16 @@ def data_sets(action: str, name: str | None = None) -> None:
     Args:
         action: list or fetch.
         name: of the data set to fetch.
-    """
-    from coset.data.files import fetch, folders
-    from coset.recipes import data_sets as classes
 
-    every = [each() for each in classes().values()] + [classes()["MNIST"]("fashion-mnist")]
-    known = {each.name: each for each in sorted(every, key=lambda each: each.name)}
+    Raises:
+        ConfigurationError: Another action, or no data set of this name.
+    """
+    from coset.datasets.base import fetch, listing
+
     if action == "list" and name is None:
-        print("looked for in: " + ", ".join(str(folder) for folder in folders()) + "   (set COSET_DATA to change)")
-        for label, each in known.items():
-            there = all(any((folder / file.path).is_file() for folder in folders()) for file in each.files)
-            print(f"{label:<24} {'here   ' if there else 'missing'}  {each.source}")
-    elif action == "fetch" and name in known:
-        for file in known[name].files:
-            print(fetch(file))
+        print("\n".join(listing()))
     elif action == "fetch":
-        raise ConfigurationError(f"data fetch: no data set {name!r}; {nearest(str(name), known)}")
+        print("\n".join(str(path) for path in fetch(str(name))))
     else:
         raise ConfigurationError(f"data: expected `list` or `fetch NAME`, got {action!r}")
 
@@ -266,6 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         version=version("coset"),
         allow_abbrev=False,
     )
+    names = ", ".join(name.replace("_", "-") for name in file_names("coset.experiments"))
+    reproduce.__doc__ = _REPRODUCE.replace("{experiments}", names)
     commands = parser.add_subcommands(dest="command", required=True)
     for name, command in COMMANDS.items():
         summary = (command.__doc__ or "").split("\n")[0]
@@ -332,37 +332,7 @@ def _seeded(run: Path, seed: int) -> Any:
     return opened
 
 
-def _values(given: Sequence[str], run: Any) -> dict[str, Any]:
-    """Read `digit=5` as the value 5 of the factor digit."""
-    import yaml
+def _save_rows(items: Any, output: Path, separators: Sequence[int] = ()) -> None:
+    from coset.plots import save_rows
 
-    values = {}
-    for word in given:
-        name, equals, value = word.partition("=")
-        if name not in run.model.contexts or not equals:
-            raise ConfigurationError(f"{word!r}: expected CONTEXT=VALUE; {nearest(name, run.model.contexts)}")
-        values[name] = yaml.safe_load(value)
-    return values
-
-
-def _held_out(run: Any, values: dict[str, Any], items: int) -> Any:
-    """A set of held-out items with the given factor values."""
-    import torch
-
-    table = run.splits["test"].where(**values)
-    return table.x(torch.randint(len(table), (items,)))
-
-
-def _write(items: Any, output: Path, separators: Sequence[int] = ()) -> None:
-    """Write rows of items as a picture or an array."""
-    import numpy as np
-
-    import coset.plots as plots
-
-    if output.suffix == ".npy":
-        partial = output.with_suffix(".partial.npy")
-        np.save(partial, items.cpu().numpy())
-        partial.replace(output)
-    else:
-        plots.save(plots.grid(items.cpu(), separators=separators), output)
-    print(output)
+    print(save_rows(items, output, separators))

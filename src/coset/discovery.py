@@ -8,7 +8,10 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,9 +20,38 @@ from coset.errors import ConfigurationError, nearest
 
 def file_names(package: str) -> list[str]:
     """Names of the files of a package such as `coset.data`, found without importing any of it."""
-    specification = importlib.util.find_spec(package)
-    folders = (specification.submodule_search_locations if specification else None) or []
-    return sorted(found.name for found in pkgutil.iter_modules(folders) if not found.ispkg)
+    return sorted(found.name for found in pkgutil.iter_modules(_folders(package)) if not found.ispkg)
+
+
+def class_names(package: str, base: str = "") -> list[str]:
+    """Names of public classes that the files of a package define, found without importing any of it.
+
+    Args:
+        package: dotted name, such as `coset.models`.
+        base: the last class that they inherit from, as it is written there; any where it is empty.
+    """
+    inherits = rf"\((?:.*[ ,(])?{base}\)" if base else ""
+    files = (file for folder in _folders(package) for file in Path(folder).glob("*.py"))
+    found = (re.findall(rf"^class ([A-Za-z]\w*){inherits}", file.read_text("utf-8"), re.MULTILINE) for file in files)
+    return sorted(name for names in found for name in names)
+
+
+def public(package: str) -> dict[str, Any]:
+    """What a package offers: classes, abstract ones too, and functions that its files define, by name.
+
+    Its `__init__.py` says `globals().update(public(__name__))`. A file that is called like a function in it gives way.
+
+    >>> sorted(public("coset.objectives"))[:3]
+    ['AggregatePosterior', 'Annealed', 'AuxiliaryVariable']
+    """
+    return {
+        name: found
+        for module in _modules(package)
+        for name, found in vars(module).items()
+        if (inspect.isclass(found) or inspect.isfunction(found))
+        and found.__module__ == module.__name__
+        and not name.startswith("_")
+    }
 
 
 def classes(package: str, base: type = object) -> dict[str, type]:
@@ -32,25 +64,56 @@ def classes(package: str, base: type = object) -> dict[str, type]:
     >>> sorted(classes("coset.shapes")), "VAE" in classes("coset.models")
     ([], True)
     """
-    return dict(_members(package, lambda found: inspect.isclass(found) and issubclass(found, base)))
+    return {
+        name: found
+        for name, found in sorted(public(package).items())
+        if inspect.isclass(found) and issubclass(found, base) and not inspect.isabstract(found)
+    }
 
 
-def functions(package: str) -> dict[str, Any]:
-    """Public functions that the files of a package, or a module, define, by name."""
-    return dict(_members(package, inspect.isfunction))
-
-
-def find(package: str, name: str, base: type = object) -> Any:
-    """The public class or function of this name in the files of a package.
+def find_class(name: str, *packages: str) -> Any:
+    """The public, concrete class of this name in the files of some packages.
 
     Raises:
-        ConfigurationError: nothing is called so; says what is, and which files were left out for lack of a library.
+        ConfigurationError: None is called so; says what there is, and which files lack a library.
     """
-    known = classes(package, base) | (functions(package) if base is object else {})
+    known = {found: made for package in reversed(packages) for found, made in classes(package).items()}
     if name in known:
         return known[name]
-    missing = "".join(f"; {module} needs {library}, which is not installed" for module, library in left_out(package))
-    raise ConfigurationError(f"nothing in {package} is called {name!r}; {nearest(str(name), sorted(known))}{missing}")
+    absent = [part for package in packages for part in left_out(package)]
+    missing = "".join(f"; {module} needs {library}, which is not installed" for module, library in absent)
+    raise ConfigurationError(f"nothing is called {name!r}; {nearest(str(name), sorted(known))}{missing}")
+
+
+def build(specification: Any, *packages: str) -> Any:
+    """Turn `{"class": NAME, option: value, ...}` into an object, and likewise what stands inside of it.
+
+    Args:
+        specification: a mapping with `class`, a sequence of such, or anything else, which stays as it is.
+        packages: where classes are looked for, in this order.
+
+    Raises:
+        ConfigurationError: No class is called so.
+
+    >>> build({"class": "Fixed", "weights": {"z": 2.0}}, "coset.objectives")
+    Fixed(weights={'z': 2.0})
+    """
+    if isinstance(specification, (list, tuple)):
+        return [build(part, *packages) for part in specification]
+    if not is_specification(specification):
+        return specification
+    options = {name: build(value, *packages) for name, value in specification.items() if name != "class"}
+    return find_class(specification["class"], *packages)(**options)
+
+
+def is_specification(value: Any) -> bool:
+    """Whether a value is a mapping whose `class` names one; a site may be called class too, but is no capitalised word.
+
+    >>> is_specification({"class": "RandomCopies", "angle": 0.3}), is_specification({"class": "plug-in"})
+    (True, False)
+    """
+    name = value.get("class") if isinstance(value, Mapping) else None
+    return isinstance(name, str) and name[:1].isupper()
 
 
 def left_out(package: str) -> list[tuple[str, str]]:
@@ -68,17 +131,16 @@ def left_out(package: str) -> list[tuple[str, str]]:
 
 
 def _modules(package: str) -> Iterator[ModuleType]:
-    top = importlib.import_module(package)
-    yield top
-    if hasattr(top, "__path__"):
-        absent = {module for module, _ in left_out(package)}
-        for name in file_names(package):
-            if f"{package}.{name}" not in absent:
-                yield importlib.import_module(f"{package}.{name}")
+    yield importlib.import_module(package)
+    absent = {module for module, _ in left_out(package)}
+    for name in file_names(package):
+        if f"{package}.{name}" not in absent:
+            yield sys.modules[f"{package}.{name}"]
 
 
-def _members(package: str, wanted: Any) -> Iterator[tuple[str, Any]]:
-    for module in _modules(package):
-        for name, found in inspect.getmembers(module, wanted):
-            if found.__module__ == module.__name__ and not name.startswith("_") and not inspect.isabstract(found):
-                yield name, found
+def _folders(package: str) -> list[str]:
+    """Where the files of a package lie; none for a single file."""
+    if package in sys.modules:
+        return list(getattr(sys.modules[package], "__path__", []))
+    specification = importlib.util.find_spec(package)
+    return list((specification.submodule_search_locations if specification else None) or [])

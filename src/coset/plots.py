@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,6 +34,22 @@ def save(figure: Figure, path: str | Path, dpi: int = 110) -> Path:
     return path
 
 
+def save_rows(items: Tensor, output: Path, separators: Sequence[int] = ()) -> Path:
+    """Write rows of items `[rows, columns, ...]` as a picture, or any items as an array where the name ends in `.npy`.
+
+    Args:
+        items: the items.
+        output: where to, whole or not at all.
+        separators: numbers of rows after which a coloured rule is drawn.
+    """
+    if output.suffix != ".npy":
+        return save(grid(items.cpu(), separators=separators), output)
+    partial = output.with_suffix(".partial.npy")
+    np.save(partial, items.cpu().numpy())
+    partial.replace(output)
+    return output
+
+
 def grid(
     images: Tensor,
     *,
@@ -51,7 +68,7 @@ def grid(
         separators: numbers of rows after which a coloured rule is drawn.
 
     Raises:
-        ShapeError: if images have other axes, or another number of rows or columns than there are labels.
+        ShapeError: If images have other axes, or another number of rows or columns than there are labels.
 
     >>> grid(torch.rand(2, 3, 8, 8), row_labels=["shown", "made"]).axes[0].images[0].get_array().shape
     (17, 26, 3)
@@ -137,7 +154,7 @@ def embedding(points: Tensor, labels: Sequence[Any] | Tensor, title: str = "") -
     """Points in the plane `[n, 2]`, each in the colour of its label; `None` or −1 means unknown, drawn in grey.
 
     Raises:
-        ShapeError: if points are not in the plane, or have not one label each.
+        ShapeError: If points are not in the plane, or have not one label each.
     """
     if points.ndim != 2 or points.shape[1] != 2 or len(labels) != len(points):
         raise ShapeError(
@@ -175,7 +192,7 @@ def space(points: Tensor, values: Sequence[str] | Tensor, title: str = "") -> Fi
     """Points in space `[n, 3]` from two sides, coloured by their name, or by a number each `[n]`.
 
     Raises:
-        ShapeError: if points are not in space, or have not one value each.
+        ShapeError: If points are not in space, or have not one value each.
     """
     if points.ndim != 2 or points.shape[1] != 3 or len(values) != len(points):
         raise ShapeError(

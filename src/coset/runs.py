@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from coset.data import FactorTable
-from coset.errors import CheckpointError, ConfigurationError
-from coset.models.base import load
+from coset.errors import CheckpointError, ConfigurationError, nearest
+from coset.models.saving import load
 from coset.recipes import Recipe, load_recipe
 from coset.training import Record, fit
 
@@ -26,8 +27,6 @@ class Run:
     @cached_property
     def model(self) -> Any:
         """The trained model, on the best device there is."""
-        import torch
-
         return load(self.folder / "model").to("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
@@ -35,12 +34,35 @@ class Run:
         """The data of the recipe: `train`, `validation` and `test`."""
         return self.recipe.splits()
 
+    def read_values(self, given: Sequence[str]) -> dict[str, Any]:
+        """Read `digit=5` as the value 5 of the context digit.
+
+        Raises:
+            ConfigurationError: A context that the model does not have, or no value.
+        """
+        values = {}
+        for word in given:
+            name, equals, value = word.partition("=")
+            if name not in self.model.contexts or not equals:
+                raise ConfigurationError(f"{word!r}: expected CONTEXT=VALUE; {nearest(name, self.model.contexts)}")
+            values[name] = yaml.safe_load(value)
+        return values
+
+    def held_out(self, values: Mapping[str, Any], items: int) -> torch.Tensor:
+        """A set `[items, ...]` of held-out items with the given factor values, drawn with replacement.
+
+        Raises:
+            DataError: No held-out item has them.
+        """
+        table = self.splits["test"].where(**values)
+        return table.x(torch.randint(len(table), (items,)))
+
 
 def open_run(folder: str | Path) -> Run:
     """Read a run back.
 
     Raises:
-        CheckpointError: the folder holds no finished run.
+        CheckpointError: The folder holds no finished run.
     """
     folder = Path(folder)
     if not (folder / "recipe.yaml").is_file() or not (folder / "model" / "config.json").is_file():
@@ -69,7 +91,7 @@ def train_run(
         trainer: options of `lightning.Trainer`, over those of the recipe.
 
     Raises:
-        ConfigurationError: an unknown recipe or option; a folder that holds a run, without `resume`; or a run of
+        ConfigurationError: An unknown recipe or option; a folder that holds a run, without `resume`; or a run of
             other settings, with it.
     """
     plan, folder = load_recipe(recipe, overrides), Path(folder)

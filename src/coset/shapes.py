@@ -34,6 +34,9 @@ def describe(axes: str, shape: tuple[int, ...] | torch.Size) -> str:
 def align(value: Tensor, axes: str, onto: str) -> Tensor:
     """Insert axes of length one, so that `value` with `axes` broadcasts over a tensor with the axes `onto`.
 
+    Raises:
+        ShapeError: An axis of the value is not among those it is aligned onto.
+
     >>> align(torch.ones(32, 10), "BN", "SBNK").shape
     torch.Size([1, 32, 10, 1])
     """

@@ -24,93 +24,32 @@ a function of two traces. There is no global state: a trace is an ordinary argum
     ['z replayed', 'x observed']
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, OneHotCategorical
-from torch.distributions.kl import kl_divergence
+from torch.distributions import Distribution
 
-from coset.distributions import Discrete, centre, draw_discrete
+from coset.distributions import (
+    Discrete,
+    centre,
+    draw_discrete,
+    is_discrete,
+    is_enumerable,
+    probability_of,
+    probability_vector,
+    support_values,
+)
 from coset.errors import ConfigurationError, DataError, ShapeError, TraceError, nearest
 from coset.shapes import LETTERS, align, describe, sum_to
+from coset.sites import Partial, Repeated, Site, divergence, kl
 
-Provenance = Literal["sampled", "observed", "partial", "replayed", "factor"]
-
-
-@dataclass(frozen=True, eq=False)
-class Partial:
-    """A value that is known of some entries only, to be given to a trace as observed.
-
-    Where it is unknown the site is drawn, or replayed, as if nothing had been observed there.
-
-    Attributes:
-        value: `[*axes, ...]`; anything, NaN included, where it is unknown.
-        known: `[*axes]`, 1 where the value is known and 0 where it is not.
-
-    >>> from torch.distributions import Normal
-    >>> trace = Trace(observed={"z": Partial(torch.tensor([[7.0, torch.nan]]), torch.tensor([[1.0, 0.0]]))})
-    >>> z = trace.sample("z", Normal(torch.zeros(1, 2), 1.0))
-    >>> float(z[0, 0]), bool(z.isfinite().all()), trace["z"].provenance
-    (7.0, True, 'partial')
-    """
-
-    value: Tensor
-    known: Tensor
+__all__ = ["Partial", "Repeated", "Site", "StopProgram", "Trace", "divergence", "kl"]
 
 
-@dataclass(frozen=True, eq=False)
-class Site:
-    """One random variable of a program, as it was visited.
-
-    Attributes:
-        name: what the program calls it; dots group, as in `context.constant`.
-        axes: the letters of the batch axes of `value`, such as `BNK`; event axes follow them.
-        value: the drawn, observed or replayed value `[*axes, ...]`; for a factor its log-weight `[*axes]`.
-        distribution: what the value is scored by; None for a factor.
-        mask: weights broadcastable over `axes`, or None. It may carry gradient: a relaxed `a` selects through it.
-        provenance: `sampled`, `observed`, `partial`, `replayed` or `factor`.
-        known: where the value was given, `[*axes]`, if that is in some places only.
-        weight: of an enumerated value its probability `[S, *axes]`; 1 or 0 where the value was given.
-    """
-
-    name: str
-    axes: str
-    value: Tensor
-    distribution: Distribution | None
-    mask: Tensor | None
-    provenance: Provenance
-    known: Tensor | None = None
-    weight: Tensor | None = None
-
-    @cached_property
-    def log_prob(self) -> Tensor:
-        """Log-probability of the value, or the log-weight of a factor, per set: `[B]`, or `[S, B]`."""
-        return sum_to(self.score, self.axes, keep="SB")
-
-    @cached_property
-    def score(self) -> Tensor:
-        """Log-probability of each entry of the value, or the log-weight of a factor, weighed by the mask: `[*axes]`."""
-        if self.distribution is None:
-            return self._weigh(self.value)
-        value = self.value
-        if self.mask is not None and self.provenance == "observed":
-            # Padding may hold anything, and NaN would come back as the gradient of what it was scored by.
-            absent = (self.mask == 0).reshape(self.mask.shape + (1,) * len(self.distribution.event_shape))
-            value = torch.where(absent, value.nan_to_num(0.0, 0.0, 0.0), value)
-        return self._weigh(self.distribution.log_prob(value))
-
-    def _weigh(self, value: Tensor) -> Tensor:
-        return value if self.mask is None else _masked(value, self.mask)
-
-
-def _masked(value: Tensor, mask: Tensor) -> Tensor:
-    # A masked entry may hold anything, infinities included, and 0 · ∞ is NaN; hence `where` before the product. What is
-    # finite is multiplied even by 0, for a relaxed mask learns from what it leaves out.
-    return torch.where((mask == 0) & ~value.isfinite(), 0.0, value) * mask
+class StopProgram(Exception):
+    """What a trace with `until` raises where a program need not go on; `coset.programs.Programs` catches it."""
 
 
 class Trace:
@@ -125,14 +64,16 @@ class Trace:
             without that axis.
         temperature: scales the spread of fresh draws about the centre of their distribution: 1 samples, 0 takes the
             mean (the mode of a discrete variable). One number for all sites, or a mapping of site name → number.
-        discrete: how one-hot variables are drawn, site name → `sample`, `enumerate`, `plug-in`, `relaxed` or
+        discrete: how one-hot variables and bits are drawn, site name → `sample`, `enumerate`, `plug-in`, `relaxed` or
             `straight-through`; see `Discrete`. Enumerated sites take all their values along the axis of particles, so
             `particles` is the product of their numbers of values, or a multiple of it.
         relaxation: temperature of relaxed and straight-through draws.
+        until: sites after which the program need not go on; the visit to the last of them ends it.
 
     Raises:
-        ShapeError: a distribution or a value does not have the axes that its site declares.
-        TraceError: a site is visited twice, or one that is asked for does not exist.
+        ConfigurationError: No particle at all.
+        ShapeError: A distribution or a value does not have the axes that its site declares.
+        TraceError: A site is visited twice, or one that is asked for does not exist.
     """
 
     def __init__(
@@ -144,6 +85,7 @@ class Trace:
         temperature: float | Mapping[str, float] = 1.0,
         discrete: Mapping[str, Discrete] | None = None,
         relaxation: float = 0.5,
+        until: Collection[str] = (),
     ):
         if particles is not None and particles < 1:
             raise ConfigurationError(f"particles: expected a whole number from 1 up, got {particles}")
@@ -154,6 +96,7 @@ class Trace:
         self.temperature = temperature
         self.discrete: dict[str, Discrete] = dict(discrete or {})
         self.relaxation = relaxation
+        self.until = frozenset(until)
         self.combinations = 1
         self.noted: dict[str, Tensor] = {}
         self._sites: dict[str, Site] = {}
@@ -193,6 +136,8 @@ class Trace:
         site_axes = max(value_axes, distribution_axes, key=len)
         site_mask = self._mask(name, axes, site_axes, mask)
         self._sites[name] = Site(name, site_axes, value, distribution, site_mask, provenance, known, weight)
+        if name in self.until and self.until <= self._sites.keys():
+            raise StopProgram
         return value
 
     def repeated(self, prefix: str, present: Tensor) -> "Repeated":
@@ -239,7 +184,7 @@ class Trace:
         do not read each other's.
 
         Raises:
-            TraceError: a score of sets depends on a variable of several items, whose values were enumerated together.
+            TraceError: A score of sets depends on a variable of several items, whose values were enumerated together.
         """
         enumerated = [site for site in self if site.weight is not None]
         if enumerated and "S" in axes and score.shape[0] == 1:  # the same for all particles
@@ -267,7 +212,11 @@ class Trace:
         return {site.name: site.value for site in chosen}
 
     def check_visited(self) -> None:
-        """Raise a `TraceError` if an observed or replayed name was never visited: most likely it is misspelt."""
+        """Raise a `TraceError` if an observed or replayed name was never visited: most likely it is misspelt.
+
+        Raises:
+            TraceError: One was not; lists the sites there are.
+        """
         for source, names in (("observed", self.observed), ("replayed", self.replay), ("discrete", self.discrete)):
             for name in names:
                 if name not in self._sites:
@@ -291,13 +240,14 @@ class Trace:
         shape = torch.Size([self.particles] if fresh and self.particles is not None else [])
         how = self.discrete.get(name)
         if how is not None and how != "sample":
-            return draw_discrete(_one_hot(name, distribution), how, self.relaxation, shape)
+            _check_enumerable(name, distribution)
+            return draw_discrete(distribution, how, self.relaxation, shape)
         temperature = self.temperature
         scale = temperature.get(name, 1.0) if isinstance(temperature, Mapping) else temperature
         if scale == 0:
             return centre(distribution).expand(distribution._extended_shape(shape))
         value = distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
-        if scale != 1 and not getattr(distribution.support, "is_discrete", False):
+        if scale != 1 and not is_discrete(distribution):
             middle = centre(distribution)
             value = middle + scale * (value - middle)
         return value
@@ -305,9 +255,11 @@ class Trace:
     def _enumerate(
         self, name: str, distribution: Distribution, distribution_axes: str, axes: str, given: "Partial | Tensor | None"
     ) -> tuple[Tensor, Tensor]:
-        """All values of a one-hot variable along the particles `[S, *axes, V]`, and their weights `[S, *axes]`."""
-        probabilities = _one_hot(name, distribution).probs  # [*distribution_axes, V]
-        values = probabilities.shape[-1]
+        """All values of a discrete variable along the particles `[S, *axes, ...]`, and their weights `[S, *axes]`."""
+        _check_enumerable(name, distribution)
+        probabilities = probability_vector(distribution)  # [*distribution_axes, *event]
+        every = support_values(distribution)  # [V, *event]
+        values = len(every)
         combinations = self.combinations * values
         if self.particles is None or self.particles % combinations:
             raise TraceError(
@@ -316,13 +268,13 @@ class Trace:
             )
         place = torch.arange(self.particles, device=probabilities.device) // self.combinations % values  # [S]
         shape = probabilities.shape[-1 - len(axes) : -1]
-        each = torch.eye(values, dtype=probabilities.dtype, device=probabilities.device)[place]  # [S, V]
-        value = each.reshape(-1, *(1,) * len(axes), values).expand(-1, *shape, -1)  # [S, *axes, V]
+        each = every[place]  # [S, *event]
+        value = each.reshape(-1, *(1,) * len(axes), each.shape[-1]).expand(-1, *shape, -1)  # [S, *axes, *event]
         if isinstance(given, Partial):
             known = self._check_partial(name, given, distribution, axes).unsqueeze(-1) > 0
             probabilities = torch.where(known, given.value, probabilities)
         self.combinations = combinations
-        return value, (value * probabilities).sum(-1)
+        return value, probability_of(distribution, value, probabilities)
 
     def _refuse_duplicate(self, name: str) -> None:
         if name in self._sites:
@@ -387,50 +339,9 @@ class Trace:
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] * parts[1]
 
 
-class Repeated:
-    """What a repeated sub-program is given as its trace; made by `Trace.repeated`."""
-
-    def __init__(self, trace: Trace, prefix: str, present: Tensor):
-        self.trace, self.prefix, self.present = trace, prefix, present
-
-    def sample(self, name: str, distribution: Distribution, axes: str = "BN") -> Tensor:
-        """Visit the site of every repetition; the distribution has the axes `axes` and `R`."""
-        return self.trace.sample(f"{self.prefix}.{name}", distribution, axes=axes + "R", mask=self.present)
-
-
-def divergence(q: Site, p: Site) -> tuple[Tensor, str]:
-    """Kullback-Leibler divergence of each entry between matching sites of two traces, and its axes.
-
-    In closed form where torch registers one for the two families, otherwise the single-sample estimate
-    `log q(value) − log p(value)`, which has the same shape and mean. The mask of the inference site weighs both, and
-    entries whose value was given count 0: they are conditioned on.
-    """
-    if q.distribution is None or p.distribution is None:
-        raise TraceError(f"site {q.name!r}: a factor has no divergence")
-    try:
-        value = kl_divergence(q.distribution, p.distribution)
-    except NotImplementedError:  # torch's answer where no closed form is registered for the two families
-        value = q.distribution.log_prob(q.value) - p.distribution.log_prob(p.value)
-    axes = max(q.axes, p.axes, key=len)
-    if value.ndim < len(axes):
-        value = value.unsqueeze(0)  # the same for all particles: [1, B, ...]
-    if q.mask is not None:
-        value = _masked(value, q.mask if q.mask.ndim == len(axes) else q.mask.unsqueeze(0))
-    if q.known is not None:
-        value = value * (1 - q.known)
-    return value, axes
-
-
-def kl(q: Site, p: Site) -> Tensor:
-    """Kullback-Leibler divergence between matching sites of two traces, per set: `[B]`, or `[S, B]`."""
-    value, axes = divergence(q, p)
-    return sum_to(value, axes, keep="SB")
-
-
-def _one_hot(name: str, distribution: Distribution) -> OneHotCategorical:
-    if not isinstance(distribution, OneHotCategorical):
+def _check_enumerable(name: str, distribution: Distribution) -> None:
+    if not is_enumerable(distribution):
         raise TraceError(
-            f"site {name!r}: only a OneHotCategorical can be enumerated or relaxed, got {type(distribution).__name__}; "
-            "leave the site out of `discrete`"
+            f"site {name!r}: only a OneHotCategorical or a vector of bits can be enumerated or relaxed, got "
+            f"{type(distribution).__name__}; leave the site out of `discrete`"
         )
-    return distribution

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from coset.data import FactorTable
-from coset.data.digits import Digits
+from coset.datasets.digits import Digits
 from coset.errors import DataError, ShapeError
 from coset.metrics import ImageClassifier, load_or_train_classifier, train_classifier
 from coset.networks.warp import random_affine

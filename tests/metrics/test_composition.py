@@ -4,15 +4,14 @@ import pytest
 import torch
 
 from coset.data import FactorTable
-from coset.data.rotated import rotate
+from coset.data.rotation import rotate
+from coset.datasets.black_white import read_background, without_background
 from coset.errors import ConfigurationError, DataError
 from coset.metrics import (
     agreement,
     agreement_of,
     composition_accuracy,
     conditional_accuracy,
-    read_background,
-    without_background,
 )
 from coset.models import ContextAwareLearner
 

@@ -7,15 +7,22 @@ import torch
 import torch.nn.functional as F
 
 from coset.data import FactorTable, SetBatch
-from coset.data.digits import Digits
 from coset.data.labels import hide_labels
+from coset.datasets.digits import Digits
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.models import ClassStyle, load
-from coset.models.base import Programs
-from coset.networks.agreement import Agreement
-from coset.objectives import AuxiliaryVariable, Classified, classified, elbo
-from coset.trace import Partial
-from coset.training import fit, set_terms
+from coset.networks import RandomCopies
+from coset.objectives import (
+    AuxiliaryVariable,
+    ClassCycleConsistency,
+    Classified,
+    ConsistencyRegularisation,
+    Penalised,
+    classified,
+    elbo,
+)
+from coset.programs import Programs
+from coset.training import fit
 
 
 def build(item_shape=(6,), **options):
@@ -48,7 +55,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("item_shape", "architecture"), SHAPES)
 def test_shapes_of_what_users_are_given(item_shape, architecture):
-    model = build(item_shape, architecture=architecture).double()
+    model = build(item_shape, architecture=architecture)
     x = torch.rand(5, *item_shape)
     assert model.classify(x).shape == (5, 3) and model.embed(x).shape == model.embed(x, sample=True).shape == (5, 2)
     assert model.reconstruct(x).shape == x.shape and model.analogies(x).shape == (5, 3, *item_shape)
@@ -62,15 +69,17 @@ def test_shapes_of_what_users_are_given(item_shape, architecture):
 
 @pytest.mark.parametrize("how", ["sample", "enumerate", "plug-in", "relaxed", "straight-through"])
 def test_bounds_are_one_number_a_set(how):
-    model = build((8, 8), architecture="strided", agreement=1.0, exchange=1.0).double().train()
+    model = build((8, 8), architecture="strided").train()
     batch = batch_of(torch.rand(4, 2, 8, 8), [0, -1], [-1, -1], [2, 1], [-1, 0])
-    for objective in (AuxiliaryVariable(discrete={"class": how}), Classified(discrete={"class": how})):
-        bound, penalised = set_terms(model, batch, objective)
-        assert bound.value.shape == (4,)
-        assert {name: term.shape for name, term in penalised.terms.items()} == dict.fromkeys(penalised.terms, (4,))
-        assert {"agreement", "exchange"} <= set(penalised.terms)
+    penalties = [ConsistencyRegularisation("class", RandomCopies()), ClassCycleConsistency("class", RandomCopies())]
+    penalties[0].bind(model, data_size=4)
+    for bound in (AuxiliaryVariable(discrete={"class": how}), Classified(discrete={"class": how})):
+        found = Penalised(bound, penalties)(Programs(model, batch))
+        assert found.value.shape == found.weighted({}).shape == (4,)
+        assert {name: term.shape for name, term in found.terms.items()} == dict.fromkeys(found.terms, (4,))
+        assert found.penalties == {"consistency.class", "cycle"}
         model.zero_grad()
-        penalised.value.sum().backward()
+        found.weighted({}).sum().backward()
         missing = [name for name, part in model.named_parameters() if part.grad is None or not part.grad.any()]
         # what batch normalisation takes away again has no gradient but rounding error
         assert not [name for name in missing if not name.endswith("bias")], missing
@@ -81,10 +90,10 @@ def test_bounds_are_one_number_a_set(how):
 
 
 def test_a_sample_of_a_class_is_decoded_from_it():
-    model = build().double()
+    model = build()
     style = torch.randn(5, 2)
     for code in range(3):
-        label = F.one_hot(torch.full((5,), code), 3).double()
+        label = F.one_hot(torch.full((5,), code), 3)
         torch.manual_seed(3)
         drawn = torch.randn(5, 1, 2)[:, 0]
         expected = model.likelihood(model.decode_latents(label, drawn)).mean
@@ -99,7 +108,7 @@ def test_a_sample_of_a_class_is_decoded_from_it():
 
 @pytest.mark.parametrize(("item_shape", "architecture"), SHAPES)
 def test_the_analogy_of_an_items_own_class_is_its_reconstruction(item_shape, architecture):
-    model = build(item_shape, architecture=architecture).double()
+    model = build(item_shape, architecture=architecture)
     x = torch.rand(9, *item_shape)
     analogies, predicted = model.analogies(x), model.classify(x).argmax(-1)
     torch.testing.assert_close(analogies[torch.arange(9), predicted], model.reconstruct(x), atol=1e-12, rtol=0)
@@ -108,7 +117,7 @@ def test_the_analogy_of_an_items_own_class_is_its_reconstruction(item_shape, arc
 
 
 def test_a_known_class_is_the_one_that_is_used():
-    model = build(label="kind").double()
+    model = build(label="kind")
     x = torch.rand(3, 2, 6)
     batch = batch_of(x, [0, -1], [2, 1], [-1, -1], label="kind")
     for how in ("sample", "plug-in", "relaxed", "straight-through"):
@@ -126,90 +135,10 @@ def test_a_known_class_is_the_one_that_is_used():
 
 
 def test_factors_of_another_name_tell_nothing():
-    model = build(label="kind").double()
+    model = build(label="kind")
     x = torch.rand(2, 1, 6)
     assert model.known(batch_of(x, [0], [1], label="other")) == {}
     assert set(model.known(batch_of(x, [0], [1], label="kind"))) == {"class"}
-
-
-# --- penalties ----------------------------------------------------------------------------------------------
-
-
-def penalties(model, batch, seed=4, **options):
-    programs = Programs(model, batch)
-    torch.manual_seed(seed)
-    q = programs.infer(**options)
-    p = programs.generate(q)
-    torch.manual_seed(seed)
-    return model.penalties(q, p)
-
-
-def test_penalties_are_not_negative_and_leave_out_absent_items():
-    model = build((8, 8), architecture="strided", agreement=2.0, exchange=3.0).double()
-    x, mask = torch.rand(3, 2, 8, 8), torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    codes = [0, -1], [1, -1], [2, 2]
-    found = penalties(model, batch_of(x, *codes, mask=mask))
-    assert set(found) == {"agreement", "exchange"}
-    assert all(part.shape == (3,) and (part >= 0).all() and part.isfinite().all() for part in found.values())
-    other = x.clone()
-    other[1, 1] = torch.rand(8, 8)
-    again = penalties(model, batch_of(other, *codes, mask=mask))
-    unmasked = penalties(model, batch_of(x, [0, -1], [1, 0], [2, 2]))
-    for name, part in found.items():
-        torch.testing.assert_close(again[name], part)
-        torch.testing.assert_close(unmasked[name][[0, 2]], part[[0, 2]])
-        assert unmasked[name][1] > part[1]
-
-
-def test_exchange_teaches_the_decoder_alone():
-    model = build(exchange=1.0).double()
-    penalties(model, batch_of(torch.rand(4, 1, 6), [0], [-1], [1], [2]))["exchange"].sum().backward()
-    assert any(part.grad is not None and part.grad.any() for part in model.decoder.parameters())
-    assert not any(part.grad is not None and part.grad.any() for part in model.class_posterior.parameters())
-    assert all(part.requires_grad for part in model.parameters())
-
-
-@pytest.mark.parametrize("how", ["sample", "enumerate", "plug-in"])
-def test_penalties_are_there_however_the_class_is_drawn(how):
-    model = build((8, 8), architecture="plain", agreement=1.0, exchange=1.0).double()
-    found = penalties(model, batch_of(torch.rand(3, 2, 8, 8), [0, 1], [-1, -1], [2, -1]), discrete={"class": how})
-    assert all(part.shape == (3,) and (part >= 0).all() for part in found.values())
-
-
-def test_agreement_by_hand():
-    """Asked of labelled items, and of those read with confidence; nothing of the rest."""
-    penalty = Agreement(3).double().eval()
-    probabilities = torch.tensor([[[0.98, 0.01, 0.01], [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], [0.95, 0.03, 0.02]]])
-    read = torch.randn(1, 4, 3).log_softmax(-1)
-    known = Partial(F.one_hot(torch.tensor([[0, 0, 2, 1]]), 3).double(), torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
-    expected = -(read[0, 0, 0] + read[0, 2, 2] + read[0, 3, 1])
-    torch.testing.assert_close(penalty(probabilities, read, known)[0], expected)
-    torch.testing.assert_close(penalty(probabilities, read)[0], -(read[0, 0, 0] + read[0, 3, 0]))
-    mask = torch.tensor([[1.0, 1.0, 0.0, 1.0]])
-    torch.testing.assert_close(penalty(probabilities, read, known, mask)[0], -(read[0, 0, 0] + read[0, 3, 1]))
-
-
-def test_agreement_of_wholly_known_classes():
-    penalty = Agreement(3).double().eval()
-    probabilities, read = torch.full((2, 4, 3), 1 / 3), torch.randn(2, 4, 3).log_softmax(-1)
-    value = F.one_hot(torch.tensor([[0, 1, 2, 0], [1, 1, 0, 2]]), 3).double()
-    expected = -(value * read).sum((1, 2))
-    torch.testing.assert_close(penalty(probabilities, read, Partial(value, torch.ones(2, 4))), expected)
-    torch.testing.assert_close(penalty(probabilities, read, value), expected)
-
-
-def test_padding_does_not_enter_the_share_of_classes():
-    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    probabilities = torch.randn(2, 3, 3).softmax(-1)
-    read, shares = torch.randn(2, 3, 3).log_softmax(-1), []
-    for junk in (0, 1):
-        penalty = Agreement(3).double().train()
-        padded = torch.where(mask.unsqueeze(-1) > 0, probabilities, torch.eye(3)[junk])
-        for _ in range(50):
-            penalty(padded, read, mask=mask)
-        shares.append(penalty.share)
-    torch.testing.assert_close(*shares)
-    assert (shares[0] - 1 / 3).abs().max() > 0.01  # and the classes of the items do
 
 
 # --- training -----------------------------------------------------------------------------------------------
@@ -256,13 +185,6 @@ def test_fifty_labels_teach_the_digits_and_none_do_not(digits, tmp_path):
     assert isinstance(again, ClassStyle) and again.labels == {"class": ["digit"]} and again.discrete == {"class": 10}
     assert torch.equal(again.classify(test.x()), model.classify(test.x()))
     assert torch.equal(again.analogies(test.x()[:5]), model.analogies(test.x()[:5]))
-
-
-def test_saved_state_includes_the_share_of_classes(tmp_path):
-    model = build((8, 8), architecture="plain", agreement=1.0)
-    model.agree.share.copy_(torch.tensor([0.5, 0.3, 0.2]))
-    model.save_pretrained(tmp_path)
-    assert torch.equal(load(tmp_path).agree.share, model.agree.share)
 
 
 # --- for data -----------------------------------------------------------------------------------------------
@@ -318,9 +240,6 @@ def test_labels_beyond_the_classes_are_refused(table):
         ({"classes": 0}, "classes: too small"),
         ({"style_dim": 0}, "style_dim: too small"),
         ({"features": 0}, "features: too small"),
-        ({"exchange": -1.0}, r"exchange: .*got -1\.0"),
-        ({"agreement": -1.0}, r"agreement: .*got -1\.0"),
-        ({"agreement": 1.0}, r"agreement: 0, or for images a weight above 0; got 1\.0"),
         ({"likelihood": "poisson"}, "unknown likelihood"),
         ({"architecture": "strided"}, "convolutions take images"),
     ],
@@ -333,21 +252,18 @@ def test_options_that_make_no_sense_are_refused(options, message):
 def test_codes_and_styles_that_do_not_exist_are_refused():
     model = build()
     for code in (-1, 3):
-        with pytest.raises(ConfigurationError, match=f"class: expected a code from 0 to 2, got {code}"):
+        with pytest.raises(ConfigurationError, match=f"code: expected a code from 0 to 2, got {code}"):
             model.sample(code=code)
+    with pytest.raises(ConfigurationError, match=r"sample: nothing is called 'cod'.*did you mean 'code'"):
+        model.sample(cod=1)
+    assert model.sample(n=3, code=[2, 0, 1]).shape == (3, 6)  # one an item
     with pytest.raises(ShapeError, match=r"style: expected \[n, 2\], got \[5, 3\]"):
         model.decode_styles(0, torch.randn(5, 3))
 
 
-def test_weights_of_the_penalties_are_suggested():
-    assert build().suggested_weights() == {}
-    suggested = build((8, 8), architecture="plain", agreement=2.0, exchange=3.0).suggested_weights()
-    assert suggested == {key: {"agreement": 2.0, "exchange": 3.0} for key in ["first", "last"]}
-
-
 def test_enumeration_of_the_class_is_the_mean_of_its_draws():
     """With a style that is nearly certain, draws differ by their class alone."""
-    model = build(classes=3).double()
+    model = build(classes=3)
     with torch.no_grad():
         model.style_posterior.network.weight[2:] = 0.0
         model.style_posterior.network.bias[2:] = -20.0

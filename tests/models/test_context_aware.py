@@ -11,10 +11,10 @@ from torch.distributions import kl_divergence
 from coset.data import FactorTable, SetBatch, SetCollection
 from coset.errors import CheckpointError, ConfigurationError, DataError, ShapeError
 from coset.models import ContextAwareLearner, load
-from coset.models.base import evaluating, frozen
-from coset.networks.contexts import membership
-from coset.objectives import elbo
+from coset.objectives import EvidenceLowerBound, elbo
+from coset.programs import Programs, evaluating, fixed
 from coset.trace import Trace
+from coset.training import default_objective
 
 NAMES = ["digit", "rotation", "colour"]
 POOLINGS = ["product", "mean"]
@@ -47,7 +47,7 @@ def terms_at_the_mean(model, batch):
     model.infer(q, batch)
     p = Trace(observed={"x": batch.x}, replay=q, mask=batch.mask)
     model.generate(p, batch.shape)
-    return {**elbo(q, p).terms, **{k: v for k, v in model.penalties(q, p).items() if k == "membership"}}
+    return elbo(q, p).terms
 
 
 def close(left, right):
@@ -91,7 +91,7 @@ def literal_posteriors_and_priors(model, pooling, features, a, constant):
         )
 
     def evidence(n, k):
-        location, raw = (part.view(contexts, -1)[k] for part in coding.evidence.network(features[n]).chunk(2))
+        location, raw = (part.view(contexts, -1)[k] for part in coding.natural.network(features[n]).chunk(2))
         precision = torch.log1p(raw.exp()) + 1e-6
         return location * (precision * (1 + precision)).sqrt(), precision
 
@@ -222,109 +222,24 @@ def test_a_set_is_scored_as_it_would_be_alone(pooling):
 
 def test_a_set_of_one_item_has_the_varying_posterior_of_that_item():
     model = build("product")
-    read = model.coding.read(model.encoder(torch.rand(4, 1, 5)))
+    encoded = model.coding.encode(model.encoder(torch.rand(4, 1, 5)))
     a = torch.ones(4, 2)
-    constant = model.coding.constant_posterior(read, None, a).base_dist
-    varying = model.coding.varying_posterior(read, constant.loc, a).base_dist
-    close(constant.loc, varying.loc[:, 0])
-    close(constant.scale, varying.scale[:, 0])
+    constant = model.coding.constant_posterior(encoded, None, a)
+    varying = model.coding.varying_posterior(encoded, constant.mean, a)
+    close(constant.mean, varying.mean[:, 0])
+    close(constant.stddev, varying.stddev[:, 0])
 
 
 def test_width_shrinks_with_every_item():
     model = build("product")
-    read = model.coding.read(model.encoder(torch.rand(3, 6, 5)))
+    encoded = model.coding.encode(model.encoder(torch.rand(3, 6, 5)))
     widths = [
-        model.coding.constant_posterior(tuple(part[:, :n] for part in read), None, torch.ones(3, 2)).base_dist.scale
+        model.coding.constant_posterior(tuple(part[:, :n] for part in encoded), None, torch.ones(3, 2)).stddev
         for n in range(1, 7)
     ]
     for wider, narrower in itertools.pairwise(widths):
         assert (narrower < wider).all()
     assert (widths[0] < 1).all()
-
-
-def literal_membership(pull, precision, mask, a):
-    """The docstring of `membership`, item by item."""
-    sets, items, contexts, dim = pull.shape
-
-    def log_z(eta, tau):
-        return sum(e**2 / (2 * (1 + t)) - math.log(1 + t) / 2 for e, t in zip(eta, tau, strict=True))
-
-    def evidence(b, k, without=None):
-        chosen = [n for n in range(items) if mask[b, n] == 1 and n != without]
-        return tuple([sum(float(part[b, n, k, d]) for n in chosen) for d in range(dim)] for part in (pull, precision))
-
-    def score(b, n, k, candidate):
-        eta, tau = pull[b, n, k].tolist(), precision[b, n, k].tolist()
-        rest = evidence(candidate, k, without=n if candidate == b else None)
-        both = [[u + v for u, v in zip(mine, other, strict=True)] for mine, other in zip((eta, tau), rest, strict=True)]
-        return log_z(*both) - log_z(eta, tau) - log_z(*rest)
-
-    totals = []
-    for b in range(sets):
-        total = 0.0
-        for n, k in itertools.product(range(items), range(contexts)):
-            if mask[b, n] == 1 and a[b, k] == 1:
-                odds = {other: math.exp(score(b, n, k, other)) for other in range(sets) if a[other, k] == 1}
-                total -= math.log(odds[b] / sum(odds.values()))
-        totals.append(total)
-    return torch.tensor(totals)
-
-
-def test_membership_is_its_formula():
-    mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    pull, precision = torch.randn(4, 3, 2, 3), 4 * torch.rand(4, 3, 2, 3)
-    for a in ([[1, 0], [1, 1], [0, 1], [1, 0]], [[1, 0], [1, 0], [0, 0], [0, 0]], [[1, 1], [0, 0], [0, 0], [0, 0]]):
-        a = torch.tensor(a, dtype=torch.float64)
-        for present in (mask, torch.ones(4, 3)):
-            found = membership((pull, precision), present, a)
-            close(found, literal_membership(pull, precision, present, a))
-            assert (found >= 0).all()
-        close(
-            membership((pull, precision), None, a),
-            literal_membership(pull, precision, torch.ones(4, 3), a),
-        )
-
-
-def test_membership_is_lower_where_sets_agree():
-    centres = torch.tensor([-6.0, -2.0, 2.0, 6.0]).view(4, 1, 1, 1).expand(4, 3, 1, 3)
-    precision, a = torch.ones(4, 3, 1, 3), torch.ones(4, 1)
-    agree = membership((centres, precision), None, a)
-    shuffled = centres.transpose(0, 1).reshape(4, 3, 1, 3)
-    differ = membership((shuffled, precision), None, a)
-    assert agree.mean() < 0.5 < math.log(4) < differ.mean()
-
-
-def test_padding_gives_membership_no_gradient():
-    pull, precision = torch.randn(2, 3, 2, 3), torch.rand(2, 3, 2, 3)
-    precision[0, 2] = 50.0  # of padding, more precise than all of its set
-    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    pull.requires_grad_(), precision.requires_grad_()
-    membership((pull, precision), mask, torch.ones(2, 2)).sum().backward()
-    for part in (pull, precision):
-        assert part.grad.isfinite().all() and not part.grad[0, 2].any() and part.grad[0, 1].any()
-
-
-def test_recombination_teaches_the_decoder_alone():
-    model, batch = build("product").train(), random_sets(sets=6)
-    q, p = model.trace(batch)
-    penalty = model.penalties(q, p)["recombination"]
-    assert penalty.shape == (6,) and (penalty >= 0).all()
-    penalty.sum().backward()
-    reached = {name.split(".")[0] for name, part in model.named_parameters() if part.grad is not None}
-    assert reached == {"decoder", "z_prior"}
-    assert all(part.requires_grad for part in model.parameters()) and model.encoder.training
-
-
-def test_recombination_of_one_context_without_sets_that_hold_it():
-    model, batch = build("product"), random_sets()
-    q, p = model.trace(SetBatch(batch.x, torch.zeros(4, 2)))
-    assert not model.penalties(q, p)["recombination"].any()
-    assert not model.penalties(q, p)["membership"].any()
-
-
-def test_the_papers_model_has_no_penalties():
-    model = build("mean")
-    assert model.penalties(*model.trace(random_sets())) == {} and model.suggested_weights() == {}
 
 
 def test_modes_and_gradients_are_restored():
@@ -333,7 +248,7 @@ def test_modes_and_gradients_are_restored():
     model.z_prior.requires_grad_(False)
     modes = {name: part.training for name, part in model.named_modules()}
     needs = {name: part.requires_grad for name, part in model.named_parameters()}
-    with pytest.raises(RuntimeError), frozen(model), evaluating(model.encoder):
+    with pytest.raises(RuntimeError), evaluating(model), fixed(model), evaluating(model.encoder):
         assert not any(part.training for part in model.modules())
         assert not any(part.requires_grad for part in model.parameters())
         raise RuntimeError
@@ -349,9 +264,8 @@ def test_modes_and_gradients_are_restored():
 def test_gradient_reaches_every_parameter(pooling, infer_a):
     model, batch = build(pooling, norm="none", infer_a=infer_a).train(), random_sets(sets=16)
     batch = batch if infer_a is None else SetBatch(batch.x, mask=batch.mask)
-    q, p = model.trace(batch)
-    loss = -elbo(q, p).value + sum(model.penalties(q, p).values())
-    loss.mean().backward()
+    bound = default_objective(model)(Programs(model, batch, progress=0.5))
+    (-bound.weighted({})).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
@@ -371,11 +285,41 @@ def test_an_inferred_a_learns_from_what_it_leaves_out():
     close(torch.autograd.grad(cost, a)[0], constant - varying.sum(1))
 
 
-def test_relaxation_cools_over_training():
+@pytest.mark.parametrize(("form", "values"), [("any", 4), ("exactly-one", 2)])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_an_objective_may_enumerate_a(pooling, form, values):
+    """The bound is the average over all a of the bounds given each, less the divergence of a."""
+    model, batch = build(pooling, infer_a=form), random_sets(sets=5)
+    unknown = SetBatch(batch.x, mask=batch.mask)
+    programs = Programs(model, unknown)
+    q = programs.infer(discrete={"a": "enumerate"}, temperature=0.0)
+    assert q.particles == values == len(q["a"].value.unique(dim=0))
+    found = elbo(q, programs.generate(q)).terms
+    probability = q["a"].weight  # [S, B]
+    torch.testing.assert_close(probability.sum(0), torch.ones(5))
+    for name in ("context.constant", "context.varying", "z", "x"):
+        expected = torch.zeros(5)
+        for s, a in enumerate(q["a"].value):
+            given = programs.infer(observed={"a": a}, temperature=0.0)
+            expected += probability[s] * elbo(given, programs.generate(given)).terms[name]
+        close(found[name], expected)
+    close(found["a"], kl_divergence(q["a"].distribution, model._a_prior(5)))
+    bound = EvidenceLowerBound(discrete={"a": "enumerate"})(programs)
+    (gradient,) = torch.autograd.grad(bound.value.sum(), model.a_posterior.after.output.weight)
+    assert gradient.isfinite().all() and gradient.any()
+
+
+def test_an_unknown_a_is_relaxed_ever_less_over_training():
     model = build(infer_a="any")
-    assert model.relaxation_temperature == 1
-    model.anneal(1.0)
-    assert model.relaxation_temperature == 0.5
+    seen = []
+    original = Programs.infer
+    for progress in (0.0, 0.5, 1.0):
+        programs = Programs(model, SetBatch(torch.rand(3, 2, 5)), progress=progress)
+        objective = default_objective(model).eval()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Programs, "infer", lambda self, **how: seen.append(how) or original(self, **how))
+            objective(programs)
+    assert [how["relaxation"] for how in seen] == [1.0, 0.75, 0.5] and seen[0]["discrete"] == {"a": "straight-through"}
 
 
 # --- reading sets and items ---------------------------------------------------------------------------------
@@ -629,7 +573,6 @@ def saved(tmp_path):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_saved_model_comes_back_the_same(pooling, likelihood, tmp_path):
     model = build(pooling, likelihood=likelihood, infer_a="exactly-one", item_shape=(8, 8))
-    model.anneal(0.3)
     model.save_pretrained(tmp_path)
     again = load(tmp_path).eval()
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".md") == [
@@ -656,7 +599,7 @@ def rewrite(path, old, new):
 @pytest.mark.parametrize(
     ("message", "damage"),
     [
-        ("format 99", lambda f: rewrite(f / "config.json", '"format": 1', '"format": 99')),
+        ("format 99", lambda f: rewrite(f / "config.json", '"format": 2', '"format": 99')),
         ("format None", lambda f: (f / "config.json").write_text("{}")),
         ("not JSON", lambda f: (f / "config.json").write_text("{")),
         ("did you mean 'ContextAwareLearner'", lambda f: rewrite(f / "config.json", "ContextAwareL", "ContextL")),

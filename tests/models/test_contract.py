@@ -4,16 +4,19 @@ import pytest
 import torch
 
 from coset.data import FactorTable, SetBatch
+from coset.discovery import classes
 from coset.models import Model, load
-from coset.models.base import model_classes
 from coset.objectives import elbo
+from coset.programs import Programs
 from coset.trace import Trace
+from coset.training import default_objective
 
 ITEMS = {"MultiDigit": (16, 16)}
 """Items of models that do not take vectors."""
+MODELS = classes("coset.models", Model)
 
 
-@pytest.fixture(params=model_classes(), ids=lambda model: model.__name__)
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
 def model(request):
     items = torch.rand(40, *ITEMS.get(request.param.__name__, (6,)))
     table = FactorTable(items, digit=torch.arange(40) % 2, rotation=torch.arange(40) // 2 % 2)
@@ -28,7 +31,7 @@ def batch(model):
 
 
 def test_there_is_a_model_and_it_is_final():
-    assert model_classes() and all(model.__subclasses__() == [] for model in model_classes())
+    assert MODELS and all(model.__subclasses__() == [] for model in MODELS.values())
 
 
 def test_bound_is_finite_and_one_number_a_set(model, batch):
@@ -38,10 +41,17 @@ def test_bound_is_finite_and_one_number_a_set(model, batch):
     assert bound.gains == {"x"} and p["x"].provenance == "observed"
     for name, term in bound.terms.items():
         assert term.shape == (4,), name
-    for name, penalty in model.penalties(q, p).items():
-        assert penalty.shape == (4,) and (penalty >= 0).all(), name
-    for stage in model.suggested_weights().values():
-        assert set(stage) <= set(bound.terms) | set(model.penalties(q, p))
+
+
+def test_its_default_objective_is_a_bound_less_penalties(model, batch):
+    objective = default_objective(model)
+    programs = Programs(model, batch)
+    bound = objective(programs)
+    assert {"x"} <= bound.gains and not bound.gains & bound.penalties
+    for name in bound.penalties:
+        assert bound.terms[name].shape == (4,) and (bound.terms[name] >= 0).all(), name
+    torch.testing.assert_close(bound.weighted({}) + sum(bound.terms[name] for name in bound.penalties), bound.value)
+    assert not objective.eval()(programs).penalties  # they are for training
 
 
 def test_divergences_are_not_negative(model, batch):
@@ -62,10 +72,26 @@ def test_sampling_from_the_prior(model):
     assert x.shape == (5, 2, *model.item_shape) and all(site.provenance == "sampled" for site in prior)
 
 
+def test_what_users_ask_of_it(model):
+    x = torch.rand(7, *model.item_shape)
+    embedded = model.embed(x)
+    assert embedded.shape[0] == 7 and embedded.ndim == 2 and torch.equal(embedded, model.embed(x))
+    assert not torch.equal(model.embed(x, sample=True), embedded)
+    assert model.reconstruct(x).shape == x.shape and model.sample(n=3).shape == (3, *model.item_shape)
+    assert all(part.requires_grad for part in model.parameters()) and not embedded.requires_grad
+    if model.contexts:
+        sets = torch.rand(2, 4, *model.item_shape)
+        assert model.embed_sets(sets).shape[0] == 2
+        assert model.condition(sets, n=3).shape == (2, 3, *model.item_shape)
+        assert model.compose(**{name: sets for name in model.contexts}, n=3).shape == (2, 3, *model.item_shape)
+        assert model.sample(n=3, sets=2).shape == (2, 3, *model.item_shape)
+
+
 def test_saved_model_scores_the_same(model, batch, tmp_path):
-    model.save_pretrained(tmp_path)
-    again = load(tmp_path).eval()
+    model.float().save_pretrained(tmp_path)
+    again = load(tmp_path).float().eval()
     assert type(again) is type(model) and isinstance(again, Model)
+    batch = batch.to(dtype=torch.float32)
     q, p = model.trace(batch)
     replayed = Trace(observed={"x": batch.x}, replay=q, mask=batch.mask)
     again.generate(replayed, batch.shape)

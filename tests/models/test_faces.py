@@ -1,12 +1,11 @@
 import pytest
 import torch
 
-import coset.models.faces as home
-from coset.data import FactorTable, SetBatch
+from coset.data import FactorTable
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.models import IntrinsicFaces
-from coset.models.base import Programs
 from coset.objectives import Classified, Fixed, classified, elbo
+from coset.programs import Programs
 from coset.training import fit
 
 LIGHTS = torch.nn.functional.normalize(
@@ -81,11 +80,10 @@ def test_what_is_known_is_conditioned_on_and_the_rest_is_latent():
 
 def test_light_is_latent_in_data_without_directions():
     data = table(lights=False)
-    model = small(data, agreement=1.0)
+    model = small(data)
     q, p = model.trace(whole(data))
     assert q["light"].provenance == "sampled" and q["identity"].provenance == "partial"
     assert (elbo(q, p).terms["light"] > 0).all()
-    assert all(bool((part >= 0).all()) for part in model.penalties(q, p).values())
 
 
 def test_shading_is_told_from_identity_and_light_alone():
@@ -99,41 +97,6 @@ def test_shading_is_told_from_identity_and_light_alone():
     assert torch.allclose(shading, shading[:1].expand_as(shading), atol=1e-6)
 
 
-def leave_photographs(monkeypatch, mirrored):
-    """Copies that the penalty compares are what they are copied from, all of them mirrored or none."""
-    monkeypatch.setattr(home, "random_affine", lambda images, **amounts: images)
-    monkeypatch.setattr(home, "random_light", lambda images: images)
-    monkeypatch.setattr(torch, "randint", lambda high, shape, **options: torch.full(shape, int(mirrored)))
-
-
-def test_penalty_asks_a_mirrored_copy_for_the_mirrored_light(monkeypatch):
-    leave_photographs(monkeypatch, mirrored=True)
-    data = table()
-    model = small(data, agreement=1.0).eval()
-    batch = whole(data)
-    q, p = model.trace(batch)
-    mirrored = model.light_posterior(model.encoder(batch.x.flip(-1))).mean
-    light = torch.stack([batch.factors[name] for name in ("light_x", "light_y", "light_z")], -1)
-    apart = (mirrored - light * torch.tensor([-1.0, 1.0, 1.0])).square().sum(-1) * home.PRECISION / 2
-    found = model.penalties(q, p)
-    assert torch.allclose(found["agreement.light"], apart.sum(1), rtol=1e-4)
-    read = model.classify(batch.x[:, 0].flip(-1)).log().gather(1, batch.factors["identity"])
-    assert torch.allclose(found["agreement.identity"], -read[:, 0], rtol=1e-4, atol=1e-5)
-
-
-def test_absent_photographs_are_asked_nothing(monkeypatch):
-    leave_photographs(monkeypatch, mirrored=False)
-    data = table()
-    model = small(data, agreement=1.0).eval()
-    batch = whole(data)
-    half = torch.tensor([[1.0, 0.0]]).expand(72, 2)
-    factors = {name: column.view(72, 2) for name, column in batch.factors.items()}
-    masked = model.penalties(*model.trace(SetBatch(batch.x.view(72, 2, 8, 8), None, half, factors)))
-    alone = SetBatch(batch.x[::2], None, None, {name: column[::2] for name, column in batch.factors.items()})
-    for name, part in model.penalties(*model.trace(alone)).items():
-        assert torch.allclose(masked[name], part, rtol=1e-4, atol=1e-6), name
-
-
 def test_wrong_requests_are_refused_with_what_was_expected():
     model = small(table())
     x = torch.rand(2, 8, 8)
@@ -143,8 +106,6 @@ def test_wrong_requests_are_refused_with_what_was_expected():
         model.swap(x, [3])
     with pytest.raises(ConfigurationError, match="people: too small"):
         IntrinsicFaces((4,), people=1)
-    with pytest.raises(ConfigurationError, match="agreement: 0, or for images"):
-        IntrinsicFaces((4,), people=2, agreement=1.0)
     with pytest.raises(DataError, match="did you mean 'identity'"):
         IntrinsicFaces.for_data(table(), label="identitty")
 

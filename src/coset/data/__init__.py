@@ -1,6 +1,6 @@
 """Data: tables of items with named factors, explicit sets, and batches of sets drawn from either."""
 
-from coset.data.batch import SetBatch
+from coset.batch import SetBatch
 from coset.data.collection import SetCollection, as_table_or_sets
 from coset.data.patterns import read_patterns
 from coset.data.sampler import SetSampler

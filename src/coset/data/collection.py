@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coset.data.batch import check_binary
+from coset.batch import check_binary
 from coset.data.groups import Groups
 from coset.data.sampler import SetSampler
 from coset.data.table import FactorTable
@@ -30,7 +30,7 @@ class SetCollection:
         contexts: Names of the contexts.
 
     Raises:
-        DataError: naming the set that is empty, or whose items differ or hold NaN; or if `constant` does not fit.
+        DataError: Naming the set that is empty, or whose items differ or hold NaN; or if `constant` does not fit.
 
     >>> sets = SetCollection([torch.rand(3, 8), torch.rand(5, 8)])
     >>> sets
@@ -130,7 +130,7 @@ class SetCollection:
             batches: Batches in an epoch, by default as many as use each item once on average.
 
         Raises:
-            ConfigurationError: if an option makes no sense.
+            ConfigurationError: If an option makes no sense.
 
         >>> batch = SetCollection([torch.rand(3, 8), torch.rand(5, 8)]).sets(batch=4).draw(0)
         >>> batch.shape == batch.mask.shape
@@ -152,7 +152,7 @@ def as_table_or_sets(data: Any, contexts: Sequence[str] | None = None) -> Factor
     """Take a table, a collection, a list of sets or one array of items, wherever data is asked for.
 
     Raises:
-        DataError: if the data has not the contexts that are named.
+        DataError: If the data has not the contexts that are named.
 
     >>> as_table_or_sets([torch.rand(3, 8), torch.rand(5, 8)])
     SetCollection(2 sets of 3 to 5 items of shape [8]; contexts: context)

@@ -18,7 +18,7 @@ def encode(name: str, given: Any) -> tuple[Tensor, list | None]:
         given: `[n]`, an array, a tensor or a list, with None or NaN where unknown.
 
     Raises:
-        DataError: if it is neither discrete nor continuous, or has not one value per item.
+        DataError: If it is neither discrete nor continuous, or has not one value per item.
 
     >>> encode("digit", [3, 5, 3, None])
     (tensor([ 0,  1,  0, -1]), [3, 5])

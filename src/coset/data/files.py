@@ -51,7 +51,7 @@ def locate(file: DataFile) -> Path:
     """Find a file that is on this machine.
 
     Raises:
-        DataFileError: if it is not, naming each place looked at and how to get it.
+        DataFileError: If it is not, naming each place looked at and how to get it.
 
     >>> locate(DataFile("mnist", "mnist/absent.gz", "https://example.org/absent.gz"))
     Traceback (most recent call last):
@@ -73,7 +73,7 @@ def fetch(file: DataFile) -> Path:
     """Return where a file lies, after downloading it to the first of `folders()` if it is missing.
 
     Raises:
-        DataFileError: if the download fails or has another checksum; nothing is left behind then.
+        DataFileError: If the download fails or has another checksum; nothing is left behind then.
     """
     for folder in folders():
         if (folder / file.path).is_file():
@@ -107,7 +107,7 @@ def read_idx(file: DataFile) -> np.ndarray:
     the elements, the last axis fastest. The array cannot be written to, as it is the file's content itself.
 
     Raises:
-        DataFileError: if the file is missing, truncated, corrupt, not IDX, or not the one published.
+        DataFileError: If the file is missing, truncated, corrupt, not IDX, or not the one published.
     """
     path = locate(file)
     content = _content(path)

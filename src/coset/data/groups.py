@@ -20,6 +20,11 @@ class Rows(Protocol):
     factors: dict[str, Tensor]
     values: dict[str, list]
 
+    @property
+    def views(self) -> Mapping[str, "Rows"]:
+        """What else was observed of the items, by name."""
+        ...
+
     def __len__(self) -> int: ...
 
     @property
@@ -72,8 +77,8 @@ def group_rows(
         incomplete: What to do where a joint value has fewer: "error", or "skip" to leave it out.
 
     Raises:
-        DataError: if the table cannot produce a pattern; says which combination is missing.
-        ConfigurationError: if `incomplete` is neither.
+        DataError: If the table cannot produce a pattern; says which combination is missing.
+        ConfigurationError: If `incomplete` is neither.
     """
     if incomplete not in ("error", "skip"):
         raise ConfigurationError(f"sets: incomplete should be 'error' or 'skip', got {incomplete!r}")

@@ -25,7 +25,7 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
             no classes.
 
     Raises:
-        DataError: if there is no such factor, too few items of a class or in all, or fewer labels than classes.
+        DataError: If there is no such factor, too few items of a class or in all, or fewer labels than classes.
 
     >>> table = FactorTable(torch.rand(60, 4), digit=torch.arange(60) % 3)
     >>> few = hide_labels(table, "digit", labels=6)

@@ -14,7 +14,7 @@ def read_patterns(patterns: Patterns, contexts: Sequence[str]) -> dict[tuple[str
     """Turn what `FactorTable.sets` takes as `patterns` into constant contexts → probability.
 
     Raises:
-        ConfigurationError: if a name, a number of contexts or a proportion makes no sense.
+        ConfigurationError: If a name, a number of contexts or a proportion makes no sense.
 
     >>> read_patterns("exactly-one", ["digit", "rotation"])
     {('digit',): 0.5, ('rotation',): 0.5}

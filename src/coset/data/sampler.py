@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from coset.data.batch import SetBatch
+from coset.batch import SetBatch
 from coset.data.groups import Groups, Rows
 from coset.errors import ConfigurationError, DataError, nearest
 
@@ -33,7 +33,7 @@ class Supervision:
         mixed: Whether every batch has that share, rather than that share of the batches being supervised.
 
     Raises:
-        ConfigurationError: if the rate is no share.
+        ConfigurationError: If the rate is no share.
     """
 
     factors: Sequence[str]
@@ -50,7 +50,7 @@ class Supervision:
         """Rows `[m]` of which a factor is known.
 
         Raises:
-            DataError: if there is no such factor, or, with a rate above 0, none of an item is known, or a discrete
+            DataError: If there is no such factor, or, with a rate above 0, none of an item is known, or a discrete
                 factor is never known to have one of its values.
         """
         for name in self.factors:
@@ -103,7 +103,7 @@ class SetSampler(IterableDataset[SetBatch]):
             all items are drawn alike, with what is known of them.
 
     Raises:
-        ConfigurationError: if an option makes no sense.
+        ConfigurationError: If an option makes no sense.
 
     >>> from coset.data.table import FactorTable
     >>> table = FactorTable(torch.rand(60, 4), digit=torch.arange(60) % 3)
@@ -200,25 +200,26 @@ class SetSampler(IterableDataset[SetBatch]):
                 length = least + draws[:, 1:2] % (most - least + 1)  # [B, 1]
                 present = torch.arange(most, device=device) < length  # [B, N]
         rows = groups.order[groups.start[group, None] + place]  # [B, N]
-        x, factors = self._gather(rows, generator)
+        x, factors, views = self._gather(rows, generator)
         if present is not None:
-            x = x.masked_fill(~present.reshape(present.shape + (1,) * (x.ndim - 2)), 0.0)
+            x = _blank(x, present)
+            views = {name: _blank(view, present) for name, view in views.items()}
             factors = {name: torch.where(present, codes, _unknown(codes)) for name, codes in factors.items()}
         constant = groups.constant[group].to(x.dtype) if self.contexts else None  # [B, K]
-        return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors)
+        return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors, views)
 
     def _draw_single(self, index: int, generator: torch.Generator) -> SetBatch:
         """Independent items: an epoch goes through all of them in a random order, and round again if it is longer."""
         if self.supervision is None:
-            x, factors = self._gather(self._take(False, index * self.batch, self.batch), generator)
-            return SetBatch(x, None, None, factors)
+            x, factors, views = self._gather(self._take(False, index * self.batch, self.batch), generator)
+            return SetBatch(x, None, None, factors, views)
         before, shown = self.supervision.shown(index, self.batch)
         rows = torch.cat([self._take(True, before, shown), self._take(False, index * self.batch, self.batch - shown)])
-        x, factors = self._gather(rows, generator)  # [B, 1]
+        x, factors, views = self._gather(rows, generator)  # [B, 1]
         for name in self.supervision.factors:
             factors[name] = factors[name].clone()
             factors[name][shown:] = _unknown(factors[name])
-        return SetBatch(x, None, None, factors)
+        return SetBatch(x, None, None, factors, views)
 
     def _take(self, labelled: bool, start: int, count: int) -> Tensor:
         """Rows `[count, 1]` at these places of the epoch's order of all items, or of those that are labelled."""
@@ -232,12 +233,13 @@ class SetSampler(IterableDataset[SetBatch]):
         places = order[1][torch.arange(start, start + count, device=device) % size, None]  # [count, 1]
         return places if rows is None else rows[places]
 
-    def _gather(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Items and factors at these rows `[B, N]`."""
+    def _gather(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Items, factors and other views of the items at these rows `[B, N]`."""
         x = self.table.x(rows)  # [B, N, ...]
         if self.binarize:
             x = torch.bernoulli(x, generator=generator)
-        return x, {name: codes[rows] for name, codes in self.table.factors.items()}
+        factors = {name: codes[rows] for name, codes in self.table.factors.items()}
+        return x, factors, {name: view.x(rows) for name, view in self.table.views.items()}
 
     def _place(self) -> tuple[int, int]:
         """Rank of this process and number of processes."""
@@ -260,7 +262,7 @@ def read_length(items: int | Sequence[int]) -> tuple[int, int]:
     """Turn a number of items, or the smallest and largest such number, into the latter.
 
     Raises:
-        ConfigurationError: if they are no whole numbers of at least 1, in this order.
+        ConfigurationError: If they are no whole numbers of at least 1, in this order.
 
     >>> read_length(10), read_length([2, 6])
     ((10, 10), (2, 6))
@@ -278,7 +280,7 @@ def read_supervision(given: Supervision | Mapping[str, Any] | None) -> Supervisi
     """Turn the options of a `Supervision` into one.
 
     Raises:
-        ConfigurationError: if there is no such option, or one is missing.
+        ConfigurationError: If there is no such option, or one is missing.
 
     >>> read_supervision({"factors": ["digit"], "rate": 0.1})
     Supervision(factors=['digit'], rate=0.1, mixed=False)
@@ -293,6 +295,11 @@ def read_supervision(given: Supervision | Mapping[str, Any] | None) -> Supervisi
         if name not in given:
             raise ConfigurationError(f"supervision: {name!r} is missing; give at least factors and rate")
     return Supervision(**given)
+
+
+def _blank(items: Tensor, present: Tensor) -> Tensor:
+    """Zeros in the place of items `[B, N, ...]` that are not present `[B, N]`."""
+    return items.masked_fill(~present.reshape(present.shape + (1,) * (items.ndim - 2)), 0.0)
 
 
 def _unknown(codes: Tensor) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coset.batch import as_numbers
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
 from coset.data.memory_map import MappedRows, tensor_over
@@ -40,9 +41,10 @@ class FactorTable:
         factors: name → `[n]` tensor of codes: positions in `values`, −1 unknown, for a discrete factor; the numbers
             themselves, NaN unknown, for a continuous one.
         values: name → the distinct values of a discrete factor, in the order of their codes.
+        views: name → table of what else was observed of the items, see `with_view`.
 
     Raises:
-        DataError: if lengths differ, a factor is neither discrete nor continuous, or an item holds NaN or infinity (of
+        DataError: If lengths differ, a factor is neither discrete nor continuous, or an item holds NaN or infinity (of
             a memory map only `range` finds that, for it must read everything).
 
     >>> table = FactorTable(torch.rand(4, 8, 8), digit=[3, 5, 3, None], angle=[0.0, 90.0, 90.0, 0.0])
@@ -56,6 +58,7 @@ class FactorTable:
         self.items: Tensor | MappedRows = _read_items(items)
         self.factors: dict[str, Tensor] = {}
         self.values: dict[str, list] = {}
+        self.views: dict[str, FactorTable] = {}
         for name, given in factors.items():
             if not name or "+" in name:
                 raise DataError(f"FactorTable: a factor cannot be called {name!r}; '+' joins names in patterns")
@@ -103,13 +106,36 @@ class FactorTable:
         subset = copy.copy(self)
         subset.items = self.items[index] if isinstance(self.items, Tensor) else self.items.select(index)
         subset.factors = {name: codes[index] for name, codes in self.factors.items()}
+        subset.views = {name: view[index] for name, view in self.views.items()}
         return subset
+
+    def with_view(self, name: str, items: Any) -> "FactorTable":
+        """Join a second view of the items, such as a caption of each picture, which models observe by its name.
+
+        Args:
+            name: of the site that observes it, and of the view in `SetBatch.views`.
+            items: `[n, ...]`, an array, a tensor or a memory map.
+
+        Raises:
+            DataError: Another number of items, or items that hold NaN or infinity.
+
+        >>> table = FactorTable(torch.rand(60, 8, 8), digit=torch.arange(60) % 3).with_view("sound", torch.rand(60, 5))
+        >>> table.sets(items=4, batch=2).draw(0).views["sound"].shape
+        torch.Size([2, 4, 5])
+        """
+        view = FactorTable(items)
+        if len(view) != len(self):
+            raise DataError(f"FactorTable: {len(self)} items, but the view {name!r} has {len(view)}; give one per item")
+        joined = copy.copy(self)
+        joined.views = self.views | {name: view if view.device == self.device else view.to(self.device)}
+        return joined
 
     def to(self, device: torch.device | str) -> "FactorTable":
         """Move items and factors to a device, where sets are then drawn; a memory map is read for that."""
         moved = copy.copy(self)
         moved.items = (self.items if isinstance(self.items, Tensor) else self.items[:]).to(device)
         moved.factors = {name: codes.to(device) for name, codes in self.factors.items()}
+        moved.views = {name: view.to(device) for name, view in self.views.items()}
         return moved
 
     def x(self, rows: Any = slice(None)) -> Tensor:
@@ -123,15 +149,13 @@ class FactorTable:
             chosen = self.items.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.item_shape)
         else:
             chosen = self.items[rows]
-        if chosen.dtype == torch.uint8:
-            return chosen.to(torch.get_default_dtype()).div_(255)
-        return chosen if chosen.is_floating_point() else chosen.to(torch.get_default_dtype())
+        return as_numbers(chosen, torch.get_default_dtype())
 
     def range(self) -> tuple[float, float]:
         """Smallest and largest number in any item, on the scale of `x`; a memory map is read block by block.
 
         Raises:
-            DataError: naming the first row that holds NaN or infinity.
+            DataError: Naming the first row that holds NaN or infinity.
 
         >>> FactorTable(torch.tensor([[-1.0, 0.5], [0.25, 2.0]])).range()
         (-1.0, 2.0)
@@ -166,7 +190,7 @@ class FactorTable:
         """The rows on which every named factor has the given value, for instance to condition on them.
 
         Raises:
-            DataError: if a factor or value is unknown, or no row has all the values together.
+            DataError: If a factor or value is unknown, or no row has all the values together.
 
         >>> table = FactorTable(torch.arange(4.0), digit=[3, 5, 3, 5], colour=["red", "red", "blue", "blue"])
         >>> table.where(digit=5, colour="blue").x()
@@ -197,7 +221,7 @@ class FactorTable:
             stratify: A factor whose values shall be held out in equal proportion.
 
         Raises:
-            DataError: if one of the two would be empty.
+            DataError: If one of the two would be empty.
 
         >>> kept, held_out = FactorTable(torch.rand(50, 2)).split(0.2)
         >>> len(kept), len(held_out)
@@ -255,13 +279,12 @@ class FactorTable:
                 from the joint values of which there are at least two items.
 
         Raises:
-            DataError: if the table cannot produce a pattern; says which combination is missing.
-            ConfigurationError: if an option makes no sense.
+            DataError: The table cannot produce a pattern; says which combination is missing.
+            ConfigurationError: An option makes no sense.
 
         >>> table = FactorTable(torch.rand(60, 4), digit=torch.arange(60) % 3, even=torch.arange(60) % 2 == 0)
-        >>> batch = table.sets(["digit", "even"], {"digit": 1}, items=5, batch=4).draw(0)
-        >>> batch.x.shape, batch.constant[0]
-        (torch.Size([4, 5, 4]), tensor([1., 0.]))
+        >>> table.sets(["digit", "even"], {"digit": 1}, items=5, batch=4).draw(0).constant[0]
+        tensor([1., 0.])
         """
         contexts = self.factors if contexts is None else contexts
         names = (contexts,) if isinstance(contexts, str) else tuple(contexts)

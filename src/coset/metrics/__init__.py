@@ -1,35 +1,11 @@
-"""Figures that judge models."""
+"""Figures that judge models, and codes against known factors."""
 
-from coset.metrics.black_white import read_background, without_background
-from coset.metrics.classifier import ImageClassifier, load_or_train_classifier, train_classifier
-from coset.metrics.composition import (
-    CompositionResult,
-    ConditionResult,
-    agreement,
-    agreement_of,
-    composition_accuracy,
-    conditional_accuracy,
-)
-from coset.metrics.few_shot import Accuracy, Episodes, context_accuracy, draw_episodes, neighbour_accuracy
-from coset.metrics.likelihood import log_likelihood, mean_and_error
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Accuracy",
-    "CompositionResult",
-    "ConditionResult",
-    "Episodes",
-    "ImageClassifier",
-    "agreement",
-    "agreement_of",
-    "composition_accuracy",
-    "conditional_accuracy",
-    "context_accuracy",
-    "draw_episodes",
-    "load_or_train_classifier",
-    "log_likelihood",
-    "mean_and_error",
-    "neighbour_accuracy",
-    "read_background",
-    "train_classifier",
-    "without_background",
-]
+from coset.discovery import public
+
+globals().update(public(__name__))  # a new file is exported without being listed
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

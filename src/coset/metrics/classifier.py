@@ -43,7 +43,11 @@ class ImageClassifier(nn.Module):
         self.layers.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images `[n, *item_shape]` to logits `[n, classes]`."""
+        """Map images `[n, *item_shape]` to logits `[n, classes]`.
+
+        Raises:
+            ShapeError: These are no images of the classifier's shape.
+        """
         if tuple(x.shape[1:]) != self.item_shape:
             raise ShapeError(f"classifier: expected images {list(self.item_shape)}, got {list(x.shape[1:])}")
         x = (x.unsqueeze(1) if len(self.item_shape) == 2 else x).to(self.output.weight)  # [n, C, H, W]
@@ -59,7 +63,7 @@ class ImageClassifier(nn.Module):
         """Percentage of a table's items that are read right.
 
         Raises:
-            DataError: the table's factor has other values than the classifier's.
+            DataError: The table's factor has other values than the classifier's.
         """
         codes = _codes("accuracy", table, factor)
         if table.values[factor] != self.values:
@@ -82,7 +86,7 @@ def train_classifier(
         augment: turn, scale and shift images a little, at random.
 
     Raises:
-        DataError: no such factor, or one that is continuous or unknown for some items; items that are no images.
+        DataError: No such factor, or one that is continuous or unknown for some items; items that are no images.
     """
     codes = _codes("train_classifier", table, factor)
     if len(table.item_shape) not in (2, 3) or min(table.item_shape[-2:]) < 8:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import kl_divergence
 
 from coset.data import FactorTable
 from coset.errors import ConfigurationError, DataError, nearest
@@ -51,8 +51,8 @@ def draw_episodes(
         seed: equal seeds draw equally.
 
     Raises:
-        DataError: no such factor; fewer classes than `ways`, or a class with fewer items than shots and queries.
-        ConfigurationError: a number below 1.
+        DataError: No such factor; fewer classes than `ways`, or a class with fewer items than shots and queries.
+        ConfigurationError: A number below 1.
 
     >>> table = FactorTable(torch.rand(60, 4), letter=torch.arange(60) % 6)
     >>> draw_episodes(table, "letter", ways=5, shots=2, queries=3, episodes=10).examples.shape
@@ -93,16 +93,14 @@ def context_accuracy(model: NeuralStatistician, table: FactorTable, episodes: Ep
     Items are read once, however many episodes they are part of; a class is then a sum.
     """
     pool = model.context_posterior
-    items = torch.cat([model.read_statistics(table.x(rows)) for rows in torch.arange(len(table)).split(500)])  # [n, P]
+    items = torch.cat([model.statistics(table.x(rows)) for rows in torch.arange(len(table)).split(500)])  # [n, P]
     shots, right = episodes.examples.shape[-1], []
     for examples, queries in zip(episodes.examples.split(BLOCK), episodes.queries.split(BLOCK), strict=True):
         asked = items[queries.flatten(1)]  # [episodes, ways · queries, P]
         classes = items[examples].sum(2)  # [episodes, ways, P]
         one, few = (torch.full_like(part[..., 0], number) for part, number in ((asked, 1), (classes, shots)))
-        known, found = pool.of_sum(classes, few).base_dist, pool.of_sum(asked, one).base_dist
         divergence = kl_divergence(
-            Independent(type(known)(known.loc.unsqueeze(2), known.scale.unsqueeze(2), validate_args=False), 1),
-            Independent(type(found)(found.loc.unsqueeze(1), found.scale.unsqueeze(1), validate_args=False), 1),
+            pool.of_sum(classes.unsqueeze(2), few.unsqueeze(2)), pool.of_sum(asked.unsqueeze(1), one.unsqueeze(1))
         )  # [episodes, ways, ways · queries]
         right.append(_right(divergence.argmin(1), queries))
     return _accuracy(torch.cat(right))

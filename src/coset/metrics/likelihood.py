@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coset.batch import SetBatch
 from coset.errors import ConfigurationError
-from coset.models.base import Items, Model, evaluating
+from coset.models.base import Model
 from coset.objectives.importance import log_ratios
+from coset.programs import evaluating
 
 AT_ONCE = 5_000
 """Items times particles that are decoded at a time: what bounds the memory, and few enough to stay in a cache."""
@@ -55,10 +57,10 @@ def log_likelihood(
         if number < 1:
             raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {number}")
     if model.contexts:
-        items, mask, _ = model.read_sets(x, mask)
+        sets, _ = model.read_sets(x, mask)
+        items, mask = sets.x, sets.mask
     else:
-        items = model.read_items(x)
-        items = items.reshape(-1, 1, *model.item_shape)  # [n, 1, ...]
+        items = model.read_items(x).reshape(-1, 1, *model.item_shape)  # [n, 1, ...]
     if constant is not None:
         constant = torch.as_tensor(constant).to(items).expand(len(items), -1)
     count = items.shape[1]
@@ -70,12 +72,12 @@ def log_likelihood(
         for start in range(0, len(items), rows):
             block = slice(start, start + rows)
             a, present = (None if part is None else part[block] for part in (constant, mask))
-            batch = Items(items[block], a, present)
+            batch = SetBatch(items[block], a, present)
             parts.append(_estimate(model, batch, particles, max(1, at_once // (len(batch.x) * count))))
     return torch.cat(parts).cpu()
 
 
-def _estimate(model: Model, batch: Items, particles: int, block: int) -> Tensor:
+def _estimate(model: Model, batch: SetBatch, particles: int, block: int) -> Tensor:
     total = batch.x.new_full((len(batch.x),), -torch.inf)  # [B]
     for start in range(0, particles, block):
         ratios = log_ratios(*model.trace(batch, min(block, particles - start)))

@@ -1,20 +1,11 @@
 """Models: each a pair of probabilistic programs, `infer` and `generate`, one file a model."""
 
-from coset.models.base import Model, load
-from coset.models.class_style import ClassStyle
-from coset.models.context_aware import ContextAwareLearner
-from coset.models.faces import IntrinsicFaces
-from coset.models.multi_digit import MultiDigit
-from coset.models.statistician import NeuralStatistician
-from coset.models.vae import VAE
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "VAE",
-    "ClassStyle",
-    "ContextAwareLearner",
-    "IntrinsicFaces",
-    "Model",
-    "MultiDigit",
-    "NeuralStatistician",
-    "load",
-]
+from coset.discovery import public
+
+globals().update(public(__name__))  # a new file is exported without being listed
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -13,21 +13,29 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Distribution, Independent, kl_divergence
 
+from coset.batch import SetBatch
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, ShapeError, nearest
-from coset.models.base import Batch, Items, Model, inference
-from coset.networks.contexts import membership
+from coset.errors import ConfigurationError, ShapeError
+from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.mlp import Normalization
 from coset.networks.pooling import SetPosterior, pooled
+from coset.queries import SetQueries, inference
 from coset.shapes import join, spread
 from coset.trace import Trace
 
+CONTRASTIVE = {
+    "class": "Penalised",
+    "bound": {"class": "EvidenceLowerBound"},
+    "penalties": [{"class": "ContrastiveSetIdentification"}],
+}
+"""What makes the items of a set tell it from others, for posteriors that are products over items."""
 
-class NeuralStatistician(Model):
+
+class NeuralStatistician(SetQueries, Model):
     """Learns one context per set, of any size, and L layers of what is left to each item.
 
     Args:
@@ -47,6 +55,9 @@ class NeuralStatistician(Model):
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
         width: of a gaussian likelihood, where learning begins; make it small if codes die, see `Likelihood`.
+
+    Raises:
+        ConfigurationError: More or fewer contexts than one, an unknown option, or a size below 1.
 
     >>> model = NeuralStatistician((4,), context_dim=3, z_dim=2, layers=2, features=8, hidden=8)
     >>> model.condition(torch.rand(6, 10, 4), n=5).shape
@@ -83,6 +94,9 @@ class NeuralStatistician(Model):
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
         self.item_shape, self.contexts, self.skips = tuple(item_shape), list(contexts), skips
         self.item_sites = [f"z.{layer + 1}" for layer in range(layers)]
+        self.codes = ["context", *self.item_sites]
+        if pooling == "product":
+            self.default_objective = CONTRASTIVE
         architecture = architecture or default_architecture(self.item_shape)
         self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
         self.context_posterior = SetPosterior(self.encoder.features, hidden, context_dim, pooling, norm)
@@ -95,16 +109,15 @@ class NeuralStatistician(Model):
         self.decoder = ItemDecoder(decoded, self.item_shape, features, architecture, channels, norm)
         self.likelihood = Likelihood(likelihood, self.item_shape, width)
 
-    @classmethod
-    def context_options(cls, contexts: list[str]) -> dict[str, Any]:
-        """The context is the factor that was named, or else the first."""
-        return {"contexts": (contexts or ["context"])[:1]}
-
-    def infer(self, q: Trace, batch: Batch) -> None:
+    def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(c | D) Π q(z_1^(n) | c, x^(n)) Π q(z_l^(n) | z_(l-1)^(n), c, x^(n)); thesis A.2.2."""
         features = self.encoder(batch.x)  # [B, N, F]
-        items = self.context_posterior.read(features)  # [B, N, P]
-        q.note("items", items)
+        items = self.context_posterior.encode(features)  # [B, N, P]
+        if self.context_posterior.kind == "product":
+            linear, precision = items.unsqueeze(-2).chunk(2, -1)  # [B, N, 1, C]
+            q.note("linear", linear)
+            q.note("precision", precision)
+            q.note("constant", torch.ones_like(items[:, 0, :1]))
         context = q.sample("context", self.context_posterior.of_sum(*pooled(items, batch.mask)), axes="B")
         known = join(features, spread(context, features.shape[-2]))
         z = None
@@ -119,25 +132,10 @@ class NeuralStatistician(Model):
         known = spread(context, items)  # [B, N, C]
         layers: list[Tensor] = []
         for name, head in zip(self.item_sites, self.z_priors, strict=True):
-            prior = head(join(known, layers[-1])) if layers else _for_each_item(head(context), items)
+            prior = head(join(known, layers[-1])) if layers else _for_each_item(head(context.unsqueeze(-2)), items)
             layers.append(p.sample(name, prior, axes="BN"))
         parameters = self.decoder(join(known, *layers) if self.skips else layers[-1])
         return p.sample("x", self.likelihood(parameters), axes="BN")
-
-    def suggested_weights(self) -> dict[str, dict[str, float]]:
-        """For `pooling: product` the weight of `membership`; otherwise the bound itself."""
-        if self.context_posterior.kind != "product":
-            return {}
-        return {"first": {"membership": 1.0}, "last": {"membership": 1.0}}
-
-    def penalties(self, q: Trace, p: Trace) -> dict[str, Tensor]:
-        """How badly items tell their own set from the others of the batch; see `coset.networks.contexts.membership`."""
-        if self.context_posterior.kind != "product":
-            return {}
-        pull, precision = q.noted["items"].unsqueeze(-2).chunk(2, -1)  # [B, N, 1, C]
-        return {"membership": membership((pull, precision), q.mask, torch.ones_like(pull[:, 0, :, 0]))}
-
-    # What users do with a trained model.
 
     @inference
     def posterior(self, x: Any, mask: Tensor | None = None) -> Independent:
@@ -145,66 +143,28 @@ class NeuralStatistician(Model):
 
         One set `[N, *item_shape]` counts as `B = 1`; a list of sets of differing lengths is taken as well.
         """
-        x, mask, _ = self.read_sets(x, mask)
-        return self.context_posterior(self.encoder(x), mask)
+        batch, _ = self.read_sets(x, mask)
+        return self.context_posterior(self.encoder(batch.x), batch.mask)
 
     @inference
-    def read_statistics(self, items: Any) -> Tensor:
+    def statistics(self, items: Any) -> Tensor:
         """What each item `[n, *item_shape]` adds to the sum that q(c | D) is made of, `[n, P]`; see `SetPosterior`."""
-        return self.context_posterior.read(self.encoder(self.read_items(items)))
+        return self.context_posterior.encode(self.encoder(self.read_items(items)))
 
-    @inference
-    def embed_sets(self, x: Any, mask: Tensor | None = None, sample: bool = False) -> Tensor:
-        """Contexts of sets: means of q(c | D), or draws from it: `[B, C]`, or `[C]` for one set."""
-        x, mask, single = self.read_sets(x, mask)
-        posterior = self.context_posterior(self.encoder(x), mask)
-        codes = posterior.sample() if sample else posterior.mean
-        return codes[0] if single else codes
+    def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
+        """Contexts of sets: means of q(c | D), or draws from it: `[B, 1, C]`."""
+        posterior = self.context_posterior(self.encoder(batch.x), batch.mask)
+        return (posterior.sample() if sample else posterior.mean).unsqueeze(1)
 
-    @inference
-    def embed(self, items: Any, sample: bool = False) -> Tensor:
-        """Codes of items `[n, *item_shape]`, each read as a set of its own: c, then z_1 … z_L, `[n, C + L·Z]`."""
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        q = self._read(x, None, sample)
-        return torch.cat([q["context"].value, *(q[name].value[:, 0] for name in self.item_sites)], -1)
+    def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Replay the context `[B, 1, C]`, where there is one; a set always holds it constant.
 
-    @inference
-    def reconstruct(self, x: Any, mask: Tensor | None = None, sample: bool = False) -> Tensor:
-        """Items of sets as the model sees them, in the shape of `x`: decoded from means, or from draws."""
-        x, mask, single = self.read_sets(x, mask)
-        out = self.decode((x.shape[0], x.shape[1]), replay=self._read(x, mask, sample))
-        return out[0] if single else out
-
-    @inference
-    def sample(self, n: int = 8, sets: int | None = None, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """New sets `[sets, n, *item_shape]`, or one `[n, *item_shape]`; `temperature` and `draw` as in `decode`."""
-        out = self.decode((1 if sets is None else sets, n), temperature=temperature, draw=draw)
-        return out[0] if sets is None else out
-
-    @inference
-    def condition(self, x: Any, n: int = 8, mask: Tensor | None = None, **options: Any) -> Tensor:
-        """New items that share with a set what it holds constant.
-
-        Args:
-            x: sets `[B, N, *item_shape]`, one set, or a list of sets.
-            n: items to generate for each set.
-            mask: which items are present, `[B, N]`.
-            options: `temperature` and `draw`, as in `decode`.
-
-        Returns:
-            `[B, n, *item_shape]`, or `[n, *item_shape]` for one set.
+        Raises:
+            ConfigurationError: The context is to vary within a set.
         """
-        x, mask, single = self.read_sets(x, mask)
-        context = self.context_posterior(self.encoder(x), mask).mean
-        out = self.decode((len(x), n), replay={"context": context}, **options)
-        return out[0] if single else out
-
-    def compose(self, *, n: int = 8, temperature: float = 1.0, draw: bool = False, **contexts: Any) -> Tensor:
-        """The same as `condition`, in the words of models with several contexts: `compose(character=items)`."""
-        if set(contexts) != set(self.contexts):
-            wrong = next(iter(set(contexts) - set(self.contexts)), "")
-            raise ConfigurationError(f"compose: expected {self.contexts[0]}=items; {nearest(wrong, self.contexts)}")
-        return self.condition(contexts[self.contexts[0]], n=n, temperature=temperature, draw=draw)
+        if not bool(a.all()):
+            raise ConfigurationError(f"constant: a set always holds {self.contexts[0]!r} constant in this model")
+        return {}, {} if codes is None else {"context": codes[:, 0]}
 
     @inference
     def summarise(self, x: Any, keep: int) -> Tensor:
@@ -219,14 +179,19 @@ class NeuralStatistician(Model):
 
         Returns:
             Positions of the chosen items in ascending order, `[keep]` or `[B, keep]`.
+
+        Raises:
+            ShapeError: Sets of differing sizes.
+            ConfigurationError: Fewer items than one, or more than a set has.
         """
-        x, mask, single = self.read_sets(x, None)
-        if mask is not None:
+        batch, single = self.read_sets(x)
+        x = batch.x
+        if batch.mask is not None:
             raise ShapeError("summarise: give sets of one size, or one set at a time")
         if not 1 <= keep <= x.shape[1]:
             raise ConfigurationError(f"keep: expected 1 to {x.shape[1]}, the items of the set, got {keep}")
-        items = self.context_posterior.read(self.encoder(x))  # [B, N, P]
-        whole = _spread_over(self.context_posterior.of_sum(*pooled(items, None)))
+        items = self.context_posterior.encode(self.encoder(x))  # [B, N, P]
+        whole = self._spread(*pooled(items, None))
         left = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)  # [B, N]
         rows = torch.arange(len(x), device=x.device)
         for count in range(x.shape[1] - 1, keep - 1, -1):
@@ -241,8 +206,8 @@ class NeuralStatistician(Model):
     @inference
     def compare(self, x: Any, mask: Tensor | None = None) -> Tensor:
         """Symmetric divergences between sets, KL(q_i ‖ q_j) + KL(q_j ‖ q_i) of their contexts: `[B, B]`, in nats."""
-        posterior = self.posterior(x, mask)
-        return _divergences(posterior, posterior) + _divergences(posterior, posterior).T
+        divergences = self._divergences(self.read_sets(x, mask)[0], self.read_sets(x, mask)[0])
+        return divergences + divergences.T
 
     @inference
     def classify(self, items: Any, classes: Any, mask: Tensor | None = None) -> Tensor:
@@ -256,27 +221,19 @@ class NeuralStatistician(Model):
         Returns:
             Positions of the classes `[n]`.
         """
-        queries = self.posterior(self.read_items(items).unsqueeze(1))
-        return _divergences(self.posterior(classes, mask), queries).argmin(0)
+        queries = SetBatch(self.read_items(items).unsqueeze(1))
+        return self._divergences(self.read_sets(classes, mask)[0], queries).argmin(0)
 
-    def _read(self, x: Tensor, mask: Tensor | None, sample: bool) -> Trace:
-        q = Trace(mask=mask, temperature=1.0 if sample else 0.0)
-        self.infer(q, Items(x, mask=mask))
-        return q
+    def _divergences(self, first: SetBatch, second: SetBatch) -> Tensor:
+        """KL( first_i ‖ second_j ) of the contexts of every pair of sets: `[i, j]`."""
+        ones, others = (pooled(self.context_posterior.encode(self.encoder(b.x)), b.mask) for b in (first, second))
+        return kl_divergence(self._spread(*ones), self.context_posterior.of_sum(*others))
 
-
-def _for_each_item(prior: Independent, items: int) -> Independent:
-    """The same Gaussian for every item of a set: batch axes `[B]` → `[B, N]`, without computing it N times."""
-    base = prior.base_dist
-    return Independent(type(base)(spread(base.loc, items), spread(base.scale, items), validate_args=False), 1)
+    def _spread(self, total: Tensor, count: Tensor) -> Independent:
+        """The posteriors of sets with batch axes `[B, 1]`, to be compared with many."""
+        return self.context_posterior.of_sum(total.unsqueeze(-2), count.unsqueeze(-1))
 
 
-def _spread_over(posterior: Independent) -> Independent:
-    """Batch axes `[B]` → `[B, 1]`, to be compared with many."""
-    base = posterior.base_dist
-    return Independent(type(base)(base.loc.unsqueeze(-2), base.scale.unsqueeze(-2), validate_args=False), 1)
-
-
-def _divergences(first: Independent, second: Independent) -> Tensor:
-    """KL( first_i ‖ second_j ) of every pair: `[i, j]`."""
-    return kl_divergence(_spread_over(first), second)
+def _for_each_item(prior: Distribution, items: int) -> Distribution:
+    """The same distribution for every item of a set: batch axes `[B, 1]` → `[B, N]`, without computing it N times."""
+    return prior.expand(torch.Size([*prior.batch_shape[:-1], items]))

@@ -11,16 +11,18 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from coset.batch import SetBatch
 from coset.distributions import standard_normal
 from coset.errors import ConfigurationError, ShapeError
-from coset.models.base import Batch, Items, Model, inference
+from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.mlp import Normalization
+from coset.queries import ItemQueries, inference
 from coset.trace import Trace
 
 
-class VAE(Model):
+class VAE(ItemQueries, Model):
     """Learns a code for each item by itself; what items of a set share plays no part.
 
     Args:
@@ -31,6 +33,9 @@ class VAE(Model):
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+
+    Raises:
+        ConfigurationError: A size is below 1, or items and options do not fit together.
 
     >>> import torch
     >>> model = VAE((4,), z_dim=2, features=8)
@@ -59,7 +64,7 @@ class VAE(Model):
         self.decoder = ItemDecoder(z_dim, self.item_shape, features, architecture, channels, norm)
         self.likelihood = Likelihood(likelihood, self.item_shape)
 
-    def infer(self, q: Trace, batch: Batch) -> None:
+    def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(z | x); thesis 4.2."""
         q.sample("z", self.z_posterior(self.encoder(batch.x)), axes="BN")
 
@@ -70,32 +75,11 @@ class VAE(Model):
         return p.sample("x", self.likelihood(self.decoder(z)), axes="BN")
 
     @inference
-    def embed(self, items: Any, sample: bool = False) -> Tensor:
-        """Codes of items `[n, *item_shape]`: means of q(z | x), or draws from it, `[n, Z]`."""
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        q = Trace(temperature=1.0 if sample else 0.0)
-        self.infer(q, Items(x))
-        return q["z"].value[:, 0]
-
-    @inference
-    def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
-        """Items as the model sees them, `[n, *item_shape]`: decoded from the means of q(z | x), or from draws."""
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        q = Trace(temperature=1.0 if sample else 0.0)
-        self.infer(q, Items(x))
-        return self.decode((len(x), 1), replay=q)[:, 0]
-
-    @inference
-    def sample(self, n: int = 8, temperature: float = 1.0, draw: bool = False) -> Tensor:
-        """New items `[n, *item_shape]`; `temperature` and `draw` as in `decode`."""
-        return self.decode((n, 1), temperature=temperature, draw=draw)[:, 0]
-
-    @inference
     def decode_codes(self, z: Any) -> Tensor:
         """Means of p(x | z) at given codes `[n, Z]`: `[n, *item_shape]`, such as those of a grid (figure 4.3).
 
         Raises:
-            ShapeError: these are no codes of this model.
+            ShapeError: These are no codes of this model.
         """
         like = next(self.parameters())
         codes = z.to(like) if isinstance(z, Tensor) else like.new_tensor(z)

@@ -1,21 +1,26 @@
 """Networks: tensors in, tensors or distributions out. They know nothing of sites, sets of data, or bounds."""
 
-from coset.networks.contexts import SeparateContexts, TiedContexts
+from coset.networks.augmentation import RandomCopies
+from coset.networks.contexts import AggregatePrior, SeparateContexts, TiedContexts
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
-from coset.networks.heads import EvidenceHead, GaussianHead, Likelihood
+from coset.networks.heads import FlowHead, GaussianHead, Likelihood, MixtureHead, NaturalHead
 from coset.networks.items import ItemDecoder, ItemEncoder
 from coset.networks.mlp import MLP, ResidualMLP
 from coset.networks.pooling import SetPosterior, StatisticNetwork
 
 __all__ = [
     "MLP",
+    "AggregatePrior",
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
-    "EvidenceHead",
+    "FlowHead",
     "GaussianHead",
     "ItemDecoder",
     "ItemEncoder",
     "Likelihood",
+    "MixtureHead",
+    "NaturalHead",
+    "RandomCopies",
     "ResidualMLP",
     "SeparateContexts",
     "SetPosterior",

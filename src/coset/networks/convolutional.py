@@ -57,6 +57,9 @@ class ConvolutionalEncoder(nn.Module):
         features: size of the feature vector that comes out.
         channels: channels of each group.
         norm: `batch`, `layer` or `none`.
+
+    Raises:
+        ConfigurationError: A side of the images is below 8.
     """
 
     def __init__(

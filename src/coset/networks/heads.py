@@ -1,14 +1,21 @@
 """Networks whose outputs are distributions."""
 
-import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Independent, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from zuko.flows import NSF
 
-from coset.distributions import SCALE_FLOOR, diagonal_normal
+from coset.distributions import (
+    SCALE_FLOOR,
+    MixtureNormal,
+    at_least_single,
+    diagonal_normal,
+    linear_parameter,
+    raw_width,
+)
 from coset.errors import ConfigurationError
 from coset.networks.mlp import MLP, Normalization
 
@@ -46,8 +53,61 @@ class GaussianHead(nn.Module):
         )  # [..., count, dim]
 
 
-class EvidenceHead(nn.Module):
-    """What each item says about its contexts: natural parameters of Gaussian evidence beside a standard normal prior.
+class FlowHead(nn.Module):
+    """A normalizing flow given a vector, in the place of a Gaussian: zuko's neural spline flow (Durkan et al. 2019).
+
+    Args:
+        inputs: size of the vector it is conditioned on.
+        hidden: units of the two layers of each of its networks.
+        dim: dimensions of its draws.
+        transforms: how many are chained.
+
+    >>> flow = FlowHead(8, 16, dim=3)(torch.ones(4, 5, 8))
+    >>> flow.batch_shape, flow.rsample().shape, flow.log_prob(torch.zeros(4, 5, 3)).shape
+    (torch.Size([4, 5]), torch.Size([4, 5, 3]), torch.Size([4, 5]))
+    """
+
+    def __init__(self, inputs: int, hidden: int, dim: int, transforms: int = 3):
+        super().__init__()
+        self.dim = dim
+        self.flow = NSF(dim, inputs, transforms=transforms, hidden_features=(hidden, hidden))
+
+    def forward(self, x: Tensor) -> Distribution:
+        """Map `[..., inputs]` to a flow with batch axes `[...]` and event `[dim]`."""
+        return self.flow(at_least_single(x))
+
+
+class MixtureHead(nn.Module):
+    """A mixture of diagonal Gaussians given a vector, in the place of a single one; its draws carry gradient.
+
+    Args:
+        inputs: size of the vector it is conditioned on.
+        hidden: units of its three layers; None for a linear map alone.
+        dim: dimensions of each Gaussian.
+        components: J.
+        norm: `batch`, `layer` or `none`.
+
+    >>> MixtureHead(8, 16, dim=3, components=5)(torch.ones(4, 5, 8)).rsample().shape
+    torch.Size([4, 5, 3])
+    """
+
+    def __init__(self, inputs: int, hidden: int | None, dim: int, components: int = 4, norm: Normalization = "batch"):
+        super().__init__()
+        self.dim, self.components = dim, components
+        outputs = components * (2 * dim + 1)
+        self.network = nn.Linear(inputs, outputs) if hidden is None else MLP(inputs, hidden, outputs, norm)
+
+    def forward(self, x: Tensor) -> MixtureNormal:
+        """Map `[..., inputs]` to a mixture with batch axes `[...]` and event `[dim]`."""
+        sizes = [self.components, self.components * self.dim, self.components * self.dim]
+        logits, location, raw_scale = at_least_single(self.network(x)).split(sizes, -1)
+        location, raw_scale = (part.unflatten(-1, (self.components, self.dim)) for part in (location, raw_scale))
+        each = diagonal_normal(location, raw_scale)  # [..., J], event [dim]
+        return MixtureNormal(logits, each.mean, each.stddev)
+
+
+class NaturalHead(nn.Module):
+    """What each item says about its contexts: natural parameters of a Gaussian likelihood, beside the prior N(0, I).
 
     An item contributes a factor ψ(c) ∝ exp(η c − τ c² / 2) with precision τ ≥ 0. Under the prior N(0, I), the posterior
     given any number of items is
@@ -55,8 +115,15 @@ class EvidenceHead(nn.Module):
         q(c | x_1 … x_N) ∝ N(c; 0, I) Π_n ψ_n(c)  =  N( Σ_n η_n / (1 + Σ_n τ_n),  1 / (1 + Σ_n τ_n) )
 
     which is exact Bayes for conditionally independent items. It equals the product of experts of the N single-item
-    posteriors with the prior counted once rather than N times (Bouchacourt et al. 2017): a
-    dimension about which the items say nothing keeps the width of the prior, whatever the size of the set.
+    posteriors with the prior counted once rather than N times (Bouchacourt et al. 2017): a dimension about which the
+    items say nothing keeps the width of the prior, whatever the size of the set.
+
+    Args:
+        inputs: size of an item's features.
+        hidden: units of its three layers.
+        dim: dimensions C of each context.
+        count: how many contexts.
+        norm: `batch`, `layer` or `none`.
     """
 
     def __init__(self, inputs: int, hidden: int, dim: int, count: int, norm: Normalization = "batch"):
@@ -65,36 +132,12 @@ class EvidenceHead(nn.Module):
         self.network = MLP(inputs, hidden, 2 * dim * count, norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map `[..., inputs]` to the pull η and the precision τ, each `[..., count, dim]`."""
+        """Map `[..., inputs]` to the linear parameter η and the precision τ, each `[..., count, dim]`."""
         location, raw = (
-            part.reshape(*x.shape[:-1], self.count, self.dim).float()
-            if part.dtype in (torch.bfloat16, torch.float16)
-            else part.reshape(*x.shape[:-1], self.count, self.dim)
-            for part in self.network(x).chunk(2, -1)
+            at_least_single(part.reshape(*x.shape[:-1], self.count, self.dim)) for part in self.network(x).chunk(2, -1)
         )  # [..., count, dim]
         precision = F.softplus(raw) + 1e-6  # the derivative of a square root is infinite at 0
-        return pull_towards(location, precision), precision
-
-
-def pull_towards(location: Tensor, precision: Tensor) -> Tensor:
-    """The pull of evidence whose posterior, alone beside the prior, has the mean `location` · √(τ / (1 + τ)).
-
-    Its mean in units of its width is then `location` · √τ: a dimension of little precision is heard in proportion to
-    the root of it, and can still become sure; in proportion to the precision itself it would fall silent for good.
-    """
-    return location * (precision * (1 + precision)).sqrt()
-
-
-def posterior_from_evidence(pull: Tensor, precision: Tensor) -> Independent:
-    """The Gaussian posterior under a standard normal prior, from summed evidence `[..., dim]`."""
-    total = 1 + precision
-    return Independent(Normal(pull / total, total.rsqrt(), validate_args=False), 1)
-
-
-def evidence_behind(posterior: Independent) -> tuple[Tensor, Tensor]:
-    """The evidence that gave a posterior under a standard normal prior, pull and precision `[..., dim]`."""
-    total = posterior.base_dist.scale.pow(-2)
-    return posterior.base_dist.loc * total, total - 1
+        return linear_parameter(location, precision), precision
 
 
 class Likelihood(nn.Module):
@@ -107,7 +150,7 @@ class Likelihood(nn.Module):
             and latent variables that tell nothing at first are given up.
 
     Raises:
-        ConfigurationError: another kind, or a width that is not above the floor of all widths.
+        ConfigurationError: Another kind, or a width that is not above the floor of all widths.
     """
 
     def __init__(self, kind: Literal["bernoulli", "gaussian"], item_shape: tuple[int, ...], width: float = 1.0):
@@ -117,14 +160,13 @@ class Likelihood(nn.Module):
         if not width > SCALE_FLOOR:
             raise ConfigurationError(f"width: expected a number above {SCALE_FLOOR}, got {width}")
         self.kind, self.item_shape = kind, tuple(item_shape)
-        self.shift = math.log(math.expm1(width - SCALE_FLOOR))
+        self.shift = raw_width(width)
         if kind == "gaussian":
             self.raw_scale = nn.Parameter(torch.zeros(self.item_shape))
 
     def forward(self, parameters: Tensor) -> Independent:
         """Map decoder outputs `[..., *item_shape]` to a distribution over items."""
-        if parameters.dtype in (torch.bfloat16, torch.float16):
-            parameters = parameters.float()
+        parameters = at_least_single(parameters)
         if self.kind == "bernoulli":
             base = Bernoulli(logits=parameters, validate_args=False)
         else:

@@ -48,6 +48,9 @@ class ItemEncoder(nn.Module):
 
     Attributes:
         features: size of the feature vector; of the item itself with `none`.
+
+    Raises:
+        ConfigurationError: An unknown architecture, or convolutions of items that are no images.
     """
 
     def __init__(

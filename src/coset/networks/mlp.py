@@ -12,7 +12,11 @@ Normalization = Literal["batch", "layer", "none"]
 
 
 def normalization(kind: Normalization, features: int) -> nn.Module:
-    """A normalisation of `[n, features]`; `batch` is the papers', `layer` does not look across items."""
+    """A normalisation of `[n, features]`; `batch` is the papers', `layer` does not look across items.
+
+    Raises:
+        ConfigurationError: Another kind.
+    """
     match kind:
         case "batch":
             return nn.BatchNorm1d(features)

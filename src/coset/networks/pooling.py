@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from coset.distributions import diagonal_normal
+from coset.distributions import at_least_single, diagonal_normal, linear_parameter, normal_from_natural
 from coset.errors import ConfigurationError
-from coset.networks.heads import EvidenceHead, posterior_from_evidence, pull_towards
+from coset.networks.heads import NaturalHead
 from coset.networks.mlp import MLP, Normalization
 from coset.shapes import join, masked_mean
 
@@ -62,7 +62,7 @@ class SetPosterior(nn.Module):
     - `size`: the network of s / N gives a location m and, for each dimension, the precision τ that one item
       contributes; with the prior N(0, I) beside them,  q = N( m √(N τ / (1 + N τ)), 1 / (1 + N τ) ).
       The posterior narrows as that of a parameter does, at sizes no training set had.
-    - `product`: s is the summed Gaussian evidence of the items, a product of experts; see `EvidenceHead`.
+    - `product`: s holds the summed natural parameters of the items, a product of experts; see `NaturalHead`.
 
     Because items enter through a sum, leaving one out is a subtraction: see `NeuralStatistician.summarise`.
 
@@ -73,8 +73,11 @@ class SetPosterior(nn.Module):
         kind: `mean`, `size` or `product`.
         norm: `batch`, `layer` or `none`.
 
+    Raises:
+        ConfigurationError: Another kind of pooling.
+
     >>> pool = SetPosterior(8, 16, dim=3, kind="size").eval()
-    >>> few, many = (pool(torch.ones(1, items, 8), None).base_dist.scale for items in (5, 500))
+    >>> few, many = (pool(torch.ones(1, items, 8), None).stddev for items in (5, 500))
     >>> bool((many < few).all())
     True
     """
@@ -92,34 +95,32 @@ class SetPosterior(nn.Module):
             raise ConfigurationError(f"unknown pooling {kind!r}: mean, size or product")
         self.kind, self.dim = kind, dim
         if kind == "product":
-            self.evidence = EvidenceHead(features, hidden, dim, 1, norm)
+            self.natural = NaturalHead(features, hidden, dim, 1, norm)
         else:
             # A linear output layer here would commute with the mean, and merge with the first layer of `after`.
             self.before = MLP(features, hidden, None, norm)
             self.after = MLP(hidden, hidden, 2 * dim, norm)
 
-    def read(self, features: Tensor) -> Tensor:
+    def encode(self, features: Tensor) -> Tensor:
         """What each item adds to the sum: `[..., F] → [..., P]`."""
         if self.kind == "product":
-            return torch.cat(self.evidence(features), -1).squeeze(-2)  # [..., 2·C]
+            return torch.cat(self.natural(features), -1).squeeze(-2)  # [..., 2·C]
         return self.before(features)
 
     def of_sum(self, total: Tensor, count: Tensor) -> Independent:
         """The posterior of sets with summed vectors `[..., P]` and `[...]` items."""
         if self.kind == "product":
-            pull, precision = total.chunk(2, -1)
-            return posterior_from_evidence(pull, precision)
+            return normal_from_natural(*total.chunk(2, -1))
         location, raw = self.after(total / count.unsqueeze(-1)).chunk(2, -1)
         if self.kind == "mean":
             return diagonal_normal(location, raw)
-        if location.dtype in (torch.bfloat16, torch.float16):
-            location, raw = location.float(), raw.float()
+        location, raw = at_least_single(location), at_least_single(raw)
         precision = count.unsqueeze(-1) * (F.softplus(raw) + 1e-6)  # the derivative of a square root is infinite at 0
-        return posterior_from_evidence(pull_towards(location, precision), precision)
+        return normal_from_natural(linear_parameter(location, precision), precision)
 
     def forward(self, features: Tensor, mask: Tensor | None) -> Independent:
         """Map item features `[B, N, F]` and mask `[B, N]` to a Gaussian with batch axes `[B]` and event `[C]`."""
-        return self.of_sum(*pooled(self.read(features), mask))
+        return self.of_sum(*pooled(self.encode(features), mask))
 
 
 def pooled(items: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

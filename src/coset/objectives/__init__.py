@@ -1,36 +1,11 @@
-"""Bounds: pure functions of an inference trace and a generative trace; and the objectives that training maximises."""
+"""Objectives: bounds as functions of two traces, what training maximises, penalties, and schedules of their weights."""
 
-from coset.objectives.elbo import Bound, EvidenceLowerBound, Objective, elbo
-from coset.objectives.importance import DoublyReparametrized, ImportanceWeighted, importance_weighted
-from coset.objectives.schedules import Annealed, Fixed, Progress, Schedule, Warmup
-from coset.objectives.semisupervised import (
-    AuxiliaryVariable,
-    Classified,
-    ItemBaseline,
-    ScoreFunction,
-    auxiliary_variable,
-    classified,
-    score_function,
-)
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Annealed",
-    "AuxiliaryVariable",
-    "Bound",
-    "Classified",
-    "DoublyReparametrized",
-    "EvidenceLowerBound",
-    "Fixed",
-    "ImportanceWeighted",
-    "ItemBaseline",
-    "Objective",
-    "Progress",
-    "Schedule",
-    "ScoreFunction",
-    "Warmup",
-    "auxiliary_variable",
-    "classified",
-    "elbo",
-    "importance_weighted",
-    "score_function",
-]
+from coset.discovery import public
+
+globals().update(public(__name__))  # a new file is exported without being listed
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

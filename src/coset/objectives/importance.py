@@ -1,13 +1,15 @@
 """Importance-weighted bounds: tighter the more particles they average."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from coset.errors import ConfigurationError, TraceError
-from coset.objectives.elbo import Bound, Programs, check_matching
+from coset.objectives.base import Bound, Objective
+from coset.objectives.elbo import check_matching
+from coset.programs import Programs
 from coset.shapes import sum_to
 from coset.trace import Trace
 
@@ -19,7 +21,7 @@ def log_ratios(q: Trace, p: Trace) -> dict[str, Tensor]:
     observed in `q`, which is conditioned on. Their sum is log p(x, latents) − log q(latents | x).
 
     Raises:
-        TraceError: the traces don't match, or have no axis of particles.
+        TraceError: The traces don't match, or have no axis of particles.
     """
     check_matching(q, p)
     if q.particles is None or p.particles is None:
@@ -58,32 +60,32 @@ def importance_weighted(q: Trace, p: Trace) -> Bound:
     the evidence lower bound with sampled divergences; the bound rises with S.
 
     Raises:
-        TraceError: the traces don't match, or have no axis of particles.
+        TraceError: The traces don't match, or have no axis of particles.
     """
-    return _bound(log_ratios(q, p), p)
+    return _bound(log_ratios(q, p), q, p)
 
 
-@dataclass(frozen=True)
-class ImportanceWeighted:
+class ImportanceWeighted(Objective):
     """The importance-weighted bound as a training objective: its gradient is that of log 1/S Σ w.
 
     Args:
         particles: S.
+
+    Raises:
+        ConfigurationError: No particle at all.
     """
 
-    particles: int = 5
+    def __init__(self, particles: int = 5):
+        super().__init__()
+        self.particles = _check_particles(particles)
 
-    def __post_init__(self):
-        _check_particles(self.particles)
-
-    def __call__(self, programs: Programs) -> Bound:
+    def forward(self, programs: Programs) -> Bound:
         """Run both programs with S particles and return the bound."""
         q = programs.infer(self.particles)
         return importance_weighted(q, programs.generate(q))
 
 
-@dataclass(frozen=True)
-class DoublyReparametrized:
+class DoublyReparametrized(Objective):
     """The importance-weighted bound with the doubly reparametrised gradient of its inference network.
 
         ∇_θ L = E Σ_s v_s ∇_θ log p(x, z_s),     ∇_φ L = E Σ_s v_s² ∂ log w_s / ∂z_s · ∇_φ z_s
@@ -95,15 +97,21 @@ class DoublyReparametrized:
 
     Args:
         particles: S.
+
+    Raises:
+        ConfigurationError: No particle at all.
     """
 
-    particles: int = 5
+    def __init__(self, particles: int = 5):
+        super().__init__()
+        self.particles = _check_particles(particles)
 
-    def __post_init__(self):
-        _check_particles(self.particles)
+    def forward(self, programs: Programs) -> Bound:
+        """Run the programs and return the bound, whose gradient is the doubly reparametrised one.
 
-    def __call__(self, programs: Programs) -> Bound:
-        """Run the programs and return the bound, whose gradient is the doubly reparametrised one."""
+        Raises:
+            TraceError: A latent variable is drawn without reparametrisation.
+        """
         q = programs.infer(self.particles)
         drawn = {site.name: site.value for site in q if site.provenance in ("sampled", "partial")}
         for site in q:
@@ -113,21 +121,17 @@ class DoublyReparametrized:
         inferred = programs.infer(self.particles, replay=drawn, fixed_parameters=True)
         through = log_ratios(inferred, programs.generate(inferred, fixed_parameters=True))
         with torch.no_grad():
-            bound = _bound(through, generated)
+            bound = _bound(through, q, generated)
             share = torch.stack(list(through.values())).sum(0).softmax(0)  # [S, B]
         terms = dict(bound.terms)
         for name, ratio in through.items():
-            gradient = (share * _log_prob(generated, name) + share.square() * ratio).sum(0)
+            gradient = (share * generated[name].log_prob + share.square() * ratio).sum(0)
             signed = gradient if name in bound.gains else -gradient
             terms[name] = terms[name] + signed - signed.detach()
-        return Bound(terms, bound.gains)
+        return replace(bound, terms=terms)
 
 
-def _log_prob(p: Trace, name: str) -> Tensor:
-    return p[name].log_prob
-
-
-def _bound(ratios: dict[str, Tensor], p: Trace) -> Bound:
+def _bound(ratios: dict[str, Tensor], q: Trace, p: Trace) -> Bound:
     weight = torch.stack(list(ratios.values())).sum(0)  # [S, B]
     share = weight.log_softmax(0)
     gains = frozenset(site.name for site in p if site.provenance == "observed")
@@ -136,9 +140,10 @@ def _bound(ratios: dict[str, Tensor], p: Trace) -> Bound:
         mean = (share.exp() * ratio).sum(0)
         terms[name] = mean if name in gains else -mean
     terms["particles"] = (share.exp() * (share + math.log(len(weight)))).sum(0)
-    return Bound(terms, gains)
+    return Bound(terms, gains, q=q, p=p)
 
 
-def _check_particles(particles: int) -> None:
+def _check_particles(particles: int) -> int:
     if particles < 1:
         raise ConfigurationError(f"particles: expected a whole number from 1 up, got {particles}")
+    return particles

@@ -48,6 +48,9 @@ class Annealed:
     - `statistician` (thesis 5.14): ω R_D − ω^−1 (every divergence);
     - `inferred` (thesis 6.14): R_D − ω (L_D + C_vD + C_cD) − ω^−1 A_D, for an inferred a; begin with α = 100.
 
+    Raises:
+        ConfigurationError: Another kind of weighting.
+
     >>> Annealed("thesis")(Progress(epoch=0, fraction=0.0))["z"]
     0.25
     """

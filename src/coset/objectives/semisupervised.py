@@ -4,15 +4,19 @@ An inference program meets such a variable y as a site with a `Partial` observed
 or enumerated, and what is known is given to both programs; the functions here differ in how they teach q(y | x).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from coset.distributions import Discrete
 from coset.errors import ConfigurationError, TraceError
-from coset.objectives.elbo import Bound, Programs, elbo
+from coset.objectives.base import Bound, Objective, straight_line
+from coset.objectives.elbo import elbo
+from coset.programs import Programs
 from coset.trace import Trace
 
 
@@ -28,7 +32,7 @@ def auxiliary_variable(q: Trace, p: Trace) -> Bound:
     `classified` has neither trait.
 
     Raises:
-        TraceError: the traces don't match, or q of a known value depends on an enumerated one.
+        TraceError: The traces don't match, or q of a known value depends on an enumerated one.
     """
     bound = elbo(q, p)
     terms = dict(bound.terms)
@@ -36,7 +40,7 @@ def auxiliary_variable(q: Trace, p: Trace) -> Bound:
     for name, log_q, log_p in _known_scores(q, p):
         terms[name] = terms[name] + log_q - log_p
         log_known = log_known + log_q
-    return Bound({name: log_known.exp() * term for name, term in terms.items()}, bound.gains)
+    return replace(bound, terms={name: log_known.exp() * term for name, term in terms.items()})
 
 
 def classified(q: Trace, p: Trace, weight: float = 1.0) -> Bound:
@@ -51,7 +55,7 @@ def classified(q: Trace, p: Trace, weight: float = 1.0) -> Bound:
             labelled ones it shares out evenly.
 
     Raises:
-        TraceError: the traces don't match, or q of a known value depends on an enumerated one.
+        TraceError: The traces don't match, or q of a known value depends on an enumerated one.
     """
     bound = elbo(q, p)
     terms = dict(bound.terms)
@@ -59,7 +63,7 @@ def classified(q: Trace, p: Trace, weight: float = 1.0) -> Bound:
     for name, log_q, log_p in _known_scores(q, p):
         terms[name] = terms[name] - log_p
         penalty = penalty - weight * log_q
-    return Bound(terms | {"classification": penalty}, bound.gains)
+    return replace(bound, terms=terms | {"classification": penalty})
 
 
 def score_function(q: Trace, bound: Bound, baseline: Tensor | float = 0.0) -> Bound:
@@ -76,7 +80,7 @@ def score_function(q: Trace, bound: Bound, baseline: Tensor | float = 0.0) -> Bo
         baseline: b, `[B]` or a number.
 
     Raises:
-        TraceError: some discrete variables were drawn, others enumerated: f is an average over the values of these,
+        TraceError: Some discrete variables were drawn, others enumerated: f is an average over the values of these,
             which the score of those would have to weigh.
     """
     signal = bound.value.detach()
@@ -92,68 +96,87 @@ def score_function(q: Trace, bound: Bound, baseline: Tensor | float = 0.0) -> Bo
             log_q = log_q + q.total(site.score * unknown, site.axes)
     baseline = torch.as_tensor(baseline).to(signal)
     score = (signal - baseline.detach()) * log_q - (signal - baseline).square()
-    return Bound(bound.terms | {"score": score - score.detach()}, bound.gains | {"score"})
+    return replace(bound, terms=bound.terms | {"score": score - score.detach()}, gains=bound.gains | {"score"})
 
 
-@dataclass(frozen=True)
-class AuxiliaryVariable:
+class AuxiliaryVariable(Objective):
     """`auxiliary_variable` as a training objective.
 
     Args:
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of relaxed and straight-through draws.
+        relaxation: temperature of relaxed and straight-through draws, or where it begins and ends over training.
     """
 
-    discrete: Mapping[str, Discrete] = field(default_factory=dict)
-    relaxation: float = 0.5
+    def __init__(self, discrete: Mapping[str, Discrete] | None = None, relaxation: float | tuple[float, float] = 0.5):
+        super().__init__()
+        self.discrete: Mapping[str, Discrete] = dict(discrete or {})
+        self.relaxation = relaxation
 
-    def __call__(self, programs: Programs) -> Bound:
+    def forward(self, programs: Programs) -> Bound:
         """Run both programs and return the bound."""
-        q = programs.infer(discrete=self.discrete, relaxation=self.relaxation)
+        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
         return auxiliary_variable(q, programs.generate(q))
 
 
-@dataclass(frozen=True)
-class Classified:
+class Classified(Objective):
     """`classified` as a training objective.
 
     Args:
         weight: α, of the classification term of a labelled item; 0 or more.
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of relaxed and straight-through draws.
+        relaxation: temperature of relaxed and straight-through draws, or where it begins and ends over training.
+
+    Raises:
+        ConfigurationError: The weight is negative.
     """
 
-    weight: float = 1.0
-    discrete: Mapping[str, Discrete] = field(default_factory=dict)
-    relaxation: float = 0.5
+    def __init__(
+        self,
+        weight: float = 1.0,
+        discrete: Mapping[str, Discrete] | None = None,
+        relaxation: float | tuple[float, float] = 0.5,
+    ):
+        super().__init__()
+        if weight < 0:
+            raise ConfigurationError(f"weight: expected 0 or more, got {weight}")
+        self.discrete: Mapping[str, Discrete] = dict(discrete or {})
+        self.weight, self.relaxation = weight, relaxation
 
-    def __post_init__(self):
-        if self.weight < 0:
-            raise ConfigurationError(f"weight: expected 0 or more, got {self.weight}")
-
-    def __call__(self, programs: Programs) -> Bound:
+    def forward(self, programs: Programs) -> Bound:
         """Run both programs and return the bound."""
-        q = programs.infer(discrete=self.discrete, relaxation=self.relaxation)
+        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
         return classified(q, programs.generate(q), self.weight)
 
 
-class ScoreFunction(nn.Module):
+class ScoreFunction(Objective):
     """A bound whose discrete variables are drawn, with the score-function gradient and a learned baseline of the items.
 
     Unbiased, and noisier than any of the other choices; use it where there are too many values to enumerate. Its signal
     is the bound itself: a schedule that weighs the terms changes all of the gradient but that.
 
     Args:
-        baseline: maps items `[B, N, ...]` to `[B]`, such as `learned_baseline`.
+        baseline: maps items `[B, N, ...]` to `[B]`; an `ItemBaseline` for the model's items where None.
         bound: function of the two traces.
     """
 
-    def __init__(self, baseline: nn.Module, bound: Callable[[Trace, Trace], Bound] = elbo):
+    def __init__(self, baseline: nn.Module | None = None, bound: Callable[[Trace, Trace], Bound] = elbo):
         super().__init__()
         self.baseline, self.bound = baseline, bound
 
+    def bind(self, model: Any, data_size: int) -> None:
+        """Build the baseline for the items of a model, where none was given."""
+        if self.baseline is None:
+            like = next(model.parameters())
+            self.baseline = ItemBaseline(math.prod(model.item_shape)).to(like)
+
     def forward(self, programs: Programs) -> Bound:
-        """Run both programs and return the bound."""
+        """Run both programs and return the bound.
+
+        Raises:
+            ConfigurationError: No baseline was given, and none was built by `bind`.
+        """
+        if self.baseline is None:
+            raise ConfigurationError("ScoreFunction: give a baseline, or call bind(model, data_size), as fit does")
         q = programs.infer()
         p = programs.generate(q)
         return score_function(q, self.bound(q, p), self.baseline(p["x"].value))

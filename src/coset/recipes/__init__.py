@@ -1,27 +1,29 @@
 """Recipes: one YAML file an experiment, with its data, model, sets, objective, schedule and training."""
 
 import inspect
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from coset.data.labels import hide_labels
+from coset.discovery import build, find_class, is_specification
 from coset.errors import ConfigurationError, nearest
 
 SECTIONS = ("data", "labels", "model", "sets", "objective", "schedule", "training", "trainer")
 
 # Where a section's `class` is looked for.
 _PACKAGES = {
-    "data": "coset.data",
+    "data": "coset.datasets",
     "model": "coset.models",
     "objective": "coset.objectives",
     "schedule": "coset.objectives.schedules",
 }
+
+_INSIDE = ("coset.objectives", "coset.networks")
+"""Where classes are looked for that stand inside of an option: penalties of an objective, an augmentation."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with coset."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
+    return sorted(path.stem for folder in __path__ for path in Path(folder).glob("*.yaml"))
 
 
 def about(name: str) -> str:
@@ -89,7 +91,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: `--section.option value` or `--section.option=value`, as on the command line; values are YAML.
 
     Raises:
-        ConfigurationError: an unknown recipe, section or option, with the nearest name; a value of the wrong type.
+        ConfigurationError: An unknown recipe, section or option, with the nearest name; a value of the wrong type.
 
     >>> load_recipe("demo", ["--model.context_dim", "8"]).sections["model"]["context_dim"]
     8
@@ -104,16 +106,19 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         section, _, option = key.partition(".")
         if section not in SECTIONS or not option:
             raise ConfigurationError(f"override --{key}: no section {section!r}; {nearest(section, SECTIONS)}")
-        sections[section][option] = value
+        inside, place = sections[section], option
+        while (step := place.partition("."))[1] and isinstance(inside.get(step[0]), dict):  # as objective.bound.weight
+            inside, place = inside[step[0]], step[2]
+        inside[place] = value
     recipe = Recipe(label, sections)
     _check(recipe)
     return recipe
 
 
 def _file(name: str | Path) -> Path:
-    bundled = Path(__file__).parent / f"{name}.yaml"
-    if bundled.is_file():
-        return bundled
+    for folder in __path__:
+        if (bundled := Path(folder) / f"{name}.yaml").is_file():
+            return bundled
     if str(name).endswith((".yaml", ".yml")):
         if Path(name).is_file():
             return Path(name)
@@ -148,33 +153,15 @@ def _value(text: str) -> Any:
     return value
 
 
-def data_sets() -> dict[str, Any]:
-    """Every data set by the name of its class: those of `coset.data` that can load splits. A new file is found."""
-    return {name: found for name, found in _classes("coset.data").items() if hasattr(found, "load_splits")}
-
-
-def _classes(package: str) -> dict[str, Any]:
-    """Public, concrete classes that are defined in the modules of a package, or in a module."""
-    top = import_module(package)
-    names = [module.name for module in pkgutil.iter_modules(getattr(top, "__path__", []))]
-    modules = [top, *(import_module(f"{package}.{name}") for name in names)]
-    return {
-        name: found
-        for module in modules
-        for name, found in inspect.getmembers(module, inspect.isclass)
-        if found.__module__ == module.__name__ and not inspect.isabstract(found) and not name.startswith("_")
-    }
-
-
 def _find(name: str, section: str) -> Any:
-    found = data_sets() if section == "data" else _classes(_PACKAGES[section])
-    if name not in found:
-        raise ConfigurationError(f"{section}.class: nothing is called {name!r}; {nearest(str(name), found)}")
-    return found[name]
+    try:
+        return find_class(name, _PACKAGES[section])
+    except ConfigurationError as reason:
+        raise ConfigurationError(f"{section}.class: {reason}") from None
 
 
 def _build(sections: Mapping[str, Any], section: str) -> Any:
-    options = dict(sections[section])
+    options = {name: build(value, *_INSIDE) for name, value in sections[section].items()}
     return _find(options.pop("class"), section)(**options)
 
 
@@ -194,15 +181,7 @@ def _check(recipe: Recipe) -> None:
             continue
         if "class" not in sections[section]:
             raise ConfigurationError(f"recipe {recipe.name}: section {section!r} needs a `class`")
-        options = {key: value for key, value in sections[section].items() if key != "class"}
-        found = _find(sections[section]["class"], section)
-        parameters = inspect.signature(found).parameters.values()
-        from_data: set[str | int] = {
-            part.name for part in parameters if part.default is part.empty and part.name not in options
-        }
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(found, None, skip=from_data)
-        _hold(parser, section, options)
+        _check_class(_find(sections[section]["class"], section), section, sections[section])
     parser = ArgumentParser(exit_on_error=False)
     parser.add_method_arguments(FactorTable, "sets", None, skip={"contexts", "seed"})
     _hold(parser, "sets", sections["sets"])
@@ -226,6 +205,30 @@ def _check(recipe: Recipe) -> None:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(lightning.Trainer, None, skip={"callbacks", "plugins", "profiler", "logger"})
         _hold(parser, "trainer", sections["trainer"])
+
+
+def _check_class(found: Any, section: str, specification: Mapping[str, Any]) -> None:
+    """Hold options, and what is built inside of them, against the signatures of classes."""
+    from jsonargparse import ArgumentParser
+
+    options = {}
+    for name, value in specification.items():
+        inside = [part for part in (value if isinstance(value, list) else [value]) if is_specification(part)]
+        for part in inside:
+            _check_class(find_class(part["class"], *_INSIDE), f"{section}.{name}", part)
+        if name != "class" and not inside:
+            options[name] = value
+    parameters = inspect.signature(found).parameters
+    if unknown := [name for name in specification if name != "class" and name not in parameters]:
+        raise ConfigurationError(f"--{section}.{unknown[0]}: no such option; {nearest(unknown[0], sorted(parameters))}")
+    skipped: set[str | int] = {  # what the data or `for_data` gives, and what is built apart
+        part.name
+        for part in parameters.values()
+        if part.name not in options and (part.default is part.empty or part.name in specification)
+    }
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(found, None, skip=skipped)
+    _hold(parser, section, options)
 
 
 def _hold(parser: Any, section: str, options: Mapping[str, Any]) -> None:

@@ -1,0 +1,48 @@
+"""What `torch.distributions` lacks: Gaussians by natural parameters, mixtures, and ways to draw discrete variables."""
+
+from coset.distributions.discrete import (
+    Discrete,
+    StraightThroughBernoulli,
+    StraightThroughOneHot,
+    draw_discrete,
+    is_enumerable,
+    probability_of,
+    probability_vector,
+    support_values,
+)
+from coset.distributions.gaussian import (
+    SCALE_FLOOR,
+    at_least_single,
+    diagonal_normal,
+    linear_parameter,
+    natural_parameters,
+    normal_from_natural,
+    raw_width,
+    standard_normal,
+)
+from coset.distributions.mixtures import AggregateNormal, MixtureNormal
+from coset.distributions.operations import centre, is_discrete, select
+
+__all__ = [
+    "SCALE_FLOOR",
+    "AggregateNormal",
+    "Discrete",
+    "MixtureNormal",
+    "StraightThroughBernoulli",
+    "StraightThroughOneHot",
+    "at_least_single",
+    "centre",
+    "diagonal_normal",
+    "draw_discrete",
+    "is_discrete",
+    "is_enumerable",
+    "linear_parameter",
+    "natural_parameters",
+    "normal_from_natural",
+    "probability_of",
+    "probability_vector",
+    "raw_width",
+    "select",
+    "standard_normal",
+    "support_values",
+]

@@ -1,0 +1,1 @@
+"""What several experiments share: outcomes and files, composition, the README's table."""

@@ -1,0 +1,91 @@
+"""Models on disk: `save_pretrained` writes a folder, whole or not at all, and `load` reads it back."""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
+
+from coset.discovery import classes
+from coset.errors import CheckpointError, nearest
+
+FORMAT = 2
+"""Version of what `save_pretrained` writes; raised when old weights no longer fit."""
+
+
+class Saved(PyTorchModelHubMixin):
+    """A model that is saved as `config.json`, what its constructor was given, and `model.safetensors`, its weights."""
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
+        """Write `config.json` and `model.safetensors` into a folder, each whole or not at all.
+
+        Takes the options of `huggingface_hub.PyTorchModelHubMixin.save_pretrained`, such as `push_to_hub`.
+        """
+        target = Path(save_directory)
+        target.mkdir(parents=True, exist_ok=True)
+        config = {"format": FORMAT, "model": type(self).__name__} | dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
+            result = super().save_pretrained(whole, config=config, **options)
+            for name in sorted(os.listdir(whole), reverse=True):  # the weights first, then what announces them
+                os.replace(Path(whole) / name, target / name)
+        return result
+
+
+def load(folder: str | Path) -> Any:
+    """Read back a model written by `save_pretrained`, or a Hugging Face repository holding one.
+
+    Raises:
+        CheckpointError: The folder holds no model, one of another version, or one of an unknown class.
+    """
+    where = Path(folder)
+    if not where.exists() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/")):
+        from huggingface_hub import snapshot_download
+
+        where = Path(snapshot_download(str(folder)))
+    config = _read_config(where)
+    known = _known_classes()
+    if config.get("model") not in known:
+        raise CheckpointError(
+            f"{where / 'config.json'}: unknown model {config.get('model')!r}; "
+            f"{nearest(str(config.get('model')), known)}"
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the mixin announces where it reads from
+            return known[config["model"]].from_pretrained(where, strict=True)
+    except (TypeError, ValueError, RuntimeError, OSError, SafetensorError) as reason:
+        raise CheckpointError(f"{where}: the saved model cannot be read: {reason}") from reason
+
+
+def _read_config(where: Path) -> dict[str, Any]:
+    """What the folder says of its model."""
+    config_file = where / "config.json"
+    if not config_file.is_file() or not (where / "model.safetensors").is_file():
+        raise CheckpointError(
+            f"{where} holds no saved model: expected config.json and model.safetensors, as model.save_pretrained writes"
+        )
+    try:
+        config = json.loads(config_file.read_text())
+    except ValueError as reason:
+        raise CheckpointError(f"{config_file}: not JSON ({reason}); save the model again") from reason
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{config_file}: written in format {config.get('format')!r}, this version of coset reads format {FORMAT}; "
+            "load it with the version that wrote it, or train again"
+        )
+    return config
+
+
+def _known_classes() -> dict[str, Any]:
+    """Models by name: those that a user's imported modules define, and ours, which no other of the same name hides."""
+    users: dict[str, Any] = {}
+    queue: list[Any] = [Saved]
+    while queue:
+        for found in queue.pop().__subclasses__():
+            queue.append(found)
+            users[found.__name__] = found
+    return users | classes("coset.models", Saved)

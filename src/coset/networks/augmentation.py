@@ -1,0 +1,67 @@
+"""Random copies of images that show the same, for whoever reads them alike."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from coset.errors import ConfigurationError, ShapeError
+from coset.networks.warp import random_affine, random_light
+
+
+class RandomCopies(nn.Module):
+    """Copies of images, each turned, scaled, shifted and sheared by its own random amounts, perhaps mirrored or relit.
+
+    Args:
+        angle: largest turn, in radians.
+        scale: largest change of the size, as a share of it.
+        shift: largest shift, as a share of the side.
+        shear: largest shear, as a tangent.
+        mirrored: which copies may be mirrored: none, half of all `items`, or all items of every other `batch`.
+        relit: light each copy a little differently; for intensities from 0 to 1.
+
+    Raises:
+        ConfigurationError: Another value of `mirrored`.
+
+    >>> copies, mirrored = RandomCopies(mirrored="items")(torch.rand(4, 3, 12, 8))
+    >>> copies.shape, mirrored.shape
+    (torch.Size([4, 3, 12, 8]), torch.Size([4, 3, 1]))
+    """
+
+    def __init__(
+        self,
+        angle: float = 0.17,
+        scale: float = 0.1,
+        shift: float = 0.08,
+        shear: float = 0.0,
+        mirrored: Literal["none", "items", "batch"] = "none",
+        relit: bool = False,
+    ):
+        super().__init__()
+        if mirrored not in ("none", "items", "batch"):
+            raise ConfigurationError(f"mirrored: expected 'none', 'items' or 'batch', got {mirrored!r}")
+        self.amounts = {"angle": angle, "scale": scale, "shift": shift, "shear": shear}
+        self.mirrored, self.relit = mirrored, relit
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Copy images `[B, N, H, W]` or `[B, N, C, H, W]`; also return which are mirrored, 0 or 1, `[B, N, 1]`.
+
+        Raises:
+            ShapeError: The items are no images.
+        """
+        if x.ndim not in (4, 5):
+            raise ShapeError(
+                f"RandomCopies: expected images [B, N, H, W] or [B, N, C, H, W], got {list(x.shape)}; leave the "
+                "augmentation out for other items"
+            )
+        flip = x.new_zeros(*x.shape[:2], 1)
+        if self.mirrored == "items":
+            flip = torch.randint(2, flip.shape, device=x.device).to(x.dtype)
+        elif self.mirrored == "batch":
+            flip = (torch.rand(()) < 0.5).to(flip).expand_as(flip)
+        images = x.flatten(0, 1)  # [B·N, ..., H, W]
+        if self.mirrored != "none":
+            images = torch.where(flip.view(-1, *(1,) * (images.ndim - 1)) > 0, images.flip(-1), images)
+        images = random_affine(images, **self.amounts)
+        images = random_light(images) if self.relit else images
+        return images.view_as(x), flip

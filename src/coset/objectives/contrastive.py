@@ -1,0 +1,78 @@
+"""Contrastive set identification: an item's code should tell which set of the batch the item came from."""
+
+import torch
+from torch import Tensor
+
+from coset.errors import TraceError
+from coset.objectives.base import Penalty
+from coset.programs import Programs
+from coset.trace import Trace
+
+
+class ContrastiveSetIdentification(Penalty):
+    """The cross-entropy of telling an item's set from the other sets of the batch; see `contrastive`.
+
+    It asks for a model whose contexts have posteriors that are products over items, and whose inference program notes
+    the natural parameters that each item contributes, `linear` and `precision` `[B, N, K, C]`, and `constant`, which
+    contexts each set holds constant `[B, K]`. Its term is called `contrastive`.
+    """
+
+    def forward(self, programs: Programs, q: Trace, p: Trace) -> dict[str, Tensor]:
+        """Return the cross-entropy of each set `[B]`, summed over its items and constant contexts.
+
+        Raises:
+            TraceError: The model's inference program does not note natural parameters.
+        """
+        if missing := {"linear", "precision", "constant"} - q.noted.keys():
+            raise TraceError(
+                f"contrastive set identification needs an inference program that notes {sorted(missing)}, as with "
+                "pooling='product' do; leave the penalty out for this model"
+            )
+        a = q.noted["constant"].detach()
+        return {"contrastive": contrastive(q.noted["linear"], q.noted["precision"], q.mask, a)}
+
+
+def contrastive(linear: Tensor, precision: Tensor, mask: Tensor | None, a: Tensor) -> Tensor:
+    """How badly each item's natural parameters tell which set it was drawn from: nats per set `[B]`, never negative.
+
+    With contexts c_k ~ N(0, I) and conjugate likelihoods, the odds that item x shares its c_k with the items of a set
+    D rather than having one of its own are known in closed form,
+
+        s(x, D) = log ∫ p(c | x) p(c | D) / p(c) dc = log Z(η + η_D, τ + τ_D) − log Z(η, τ) − log Z(η_D, τ_D),
+        log Z(η, τ) = η² / (2 (1 + τ)) − log(1 + τ) / 2,   summed over dimensions,
+
+    and softmax over the sets that hold k constant gives the posterior probability that x was drawn from each (an
+    item is left out of its own set's parameters). The result is −log of that of the true set, summed over items and
+    constant contexts. As a cross-entropy it is not negative, so subtracting it, with any weight, from a lower bound
+    on log p(D | a) leaves a lower bound. It moves into c_k what a set's items agree on and other sets' do not.
+
+    Args:
+        linear: η, `[B, N, K, C]`.
+        precision: τ, likewise.
+        mask: which items are present, `[B, N]`; all where None.
+        a: which contexts each set holds constant, `[B, K]`.
+    """
+    present = torch.ones_like(linear[..., 0, 0]) if mask is None else mask  # [B, N]
+    if mask is not None:  # padding says nothing: taken out of a set that it isn't in, its precision is negative
+        linear, precision = (torch.where(mask[..., None, None] > 0, part, 0.0) for part in (linear, precision))
+    set_linear, set_precision = linear.sum(1), precision.sum(1)  # [B, K, C]
+    alone = _log_normalizer(linear, precision).sum(-1)  # [B, N, K]
+    others = _log_normalizer(set_linear, set_precision).sum(-1)  # [B, K]
+    together = _log_normalizer(
+        linear.unsqueeze(-2) + set_linear.transpose(0, 1), precision.unsqueeze(-2) + set_precision.transpose(0, 1)
+    ).sum(-1)  # [B, N, K, B]; the sum over C is over all pairs of an item and a set, hence the cost of this method
+    score = together - alone.unsqueeze(-1) - others.T
+    own_linear, own_precision = set_linear.unsqueeze(1), set_precision.unsqueeze(1)  # [B, 1, K, C]
+    rest = _log_normalizer(own_linear - linear, own_precision - precision).sum(-1)  # [B, N, K]
+    own = others.unsqueeze(1) - alone - rest  # [B, N, K]: the item beside the rest of its own set
+    itself = torch.eye(len(a), dtype=torch.bool, device=a.device)[:, None, None, :]
+    score = torch.where(itself, own.unsqueeze(-1), score)
+    score = score.masked_fill(a.T <= 0, -torch.inf)  # sets in which k varies are no candidates
+    loss = -torch.diagonal(score.log_softmax(-1), dim1=0, dim2=-1).permute(2, 0, 1)  # [B, N, K]
+    counts = present.unsqueeze(-1) * a.unsqueeze(1)  # [B, N, K]
+    return torch.where(counts > 0, loss * counts, 0.0).sum((1, 2))
+
+
+def _log_normalizer(linear: Tensor, precision: Tensor) -> Tensor:
+    """Log ∫ N(c; 0, 1) exp(η c − τ c² / 2) dc, elementwise."""
+    return 0.5 * (linear.square() / (1 + precision) - precision.log1p())

@@ -1,0 +1,189 @@
+"""What questions to a model share: reading what users hand over, encoding it, and decoding values of sites."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coset.batch import SetBatch, read_items, read_sets
+from coset.errors import ConfigurationError, DataError, ShapeError
+from coset.programs import Programs, evaluating
+from coset.trace import Partial, Trace
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def inference(method: Method) -> Method:
+    """Run a model's method in evaluation mode and without gradient."""
+
+    @functools.wraps(method)
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with evaluating(self), torch.no_grad():
+            return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+class Queries(nn.Module, ABC):
+    """What questions to a model need of it, and what they share.
+
+    Attributes:
+        item_shape: event axes of an item.
+        likelihood: the module that gives p(x | …); its `kind` decides which items are accepted.
+        contexts: names of the factors that sets hold constant; none for a model of independent items.
+        codes: sites that make the code of an item, in this order.
+        item_sites: sites of what items do not share, whose spread `temperature` scales.
+        discrete: number of joint values of each discrete site, by name.
+        labels: which factors of the data tell the value of a latent site, where they are known: site name → one
+            discrete factor for a one-hot site, or as many continuous ones as the site has dimensions.
+        given: words of `sample` that fix a site: word → site name.
+    """
+
+    item_shape: tuple[int, ...]
+    likelihood: Any
+    contexts: Sequence[str] = ()
+    codes: Sequence[str] = ("z",)
+    item_sites: Sequence[str] = ("z",)
+    discrete: Mapping[str, int] = MappingProxyType({})
+    labels: Mapping[str, Sequence[str]] = MappingProxyType({})
+    given: Mapping[str, str] = MappingProxyType({})
+
+    @abstractmethod
+    def infer(self, q: Trace, batch: SetBatch) -> None:
+        """The inference program: visit every latent site, given a batch of sets."""
+
+    @abstractmethod
+    def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
+        """The generative program for `shape = (B, N)`: visit every site down to `x`, and return its value."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self._like.device
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.parameters())
+
+    def decode(
+        self,
+        shape: tuple[int, int],
+        observed: Mapping[str, Tensor | Partial] | None = None,
+        replay: Trace | Mapping[str, Tensor] | None = None,
+        temperature: float = 1.0,
+        draw: bool = False,
+    ) -> Tensor:
+        """Run the generative program for `shape = (B, N)` and return the items, `[B, N, *item_shape]`.
+
+        Args:
+            shape: sets, and items of each.
+            observed: values to condition on, by site name.
+            replay: values to take over where the program visits them.
+            temperature: scales the spread of what items do not share, the sites in `item_sites`.
+            draw: return draws from p(x | …) rather than its mean.
+
+        Raises:
+            ConfigurationError: No set or no item is asked for, or the temperature is negative.
+        """
+        if shape[0] < 1 or shape[1] < 1:
+            raise ConfigurationError(f"expected at least one set and one item to generate, got {shape}")
+        if temperature < 0:
+            raise ConfigurationError(f"temperature: expected 0 or more, got {temperature}")
+        p = Trace(observed, replay, temperature=dict.fromkeys(self.item_sites, temperature))
+        self.generate(p, shape)
+        p.check_visited()
+        distribution = p["x"].distribution
+        assert distribution is not None
+        return p["x"].value if draw else distribution.mean
+
+    def encode(self, batch: SetBatch, sample: bool = False) -> Trace:
+        """Run the inference program on a batch at the centres of all posteriors, or on draws from them."""
+        return Programs(self, batch).infer(temperature=1.0 if sample else 0.0)
+
+    def read_items(self, items: Any, what: str = "items") -> Tensor:
+        """Turn an array, tensor or nested list of items `[..., *item_shape]` into numbers where the parameters live.
+
+        Bytes are intensities and are divided by 255.
+
+        Raises:
+            ShapeError: The last axes are not this model's items.
+            DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
+        """
+        x = read_items(items, self.item_shape, self._like, what)
+        if x.numel():
+            self.check_range(*torch.aminmax(x), what=what)
+        return x
+
+    def read_sets(self, x: Any, mask: Any = None, what: str = "x") -> tuple[SetBatch, bool]:
+        """Turn sets `[B, N, *item_shape]`, one set without `B`, or a list of sets of differing lengths, into a batch.
+
+        Returns:
+            The batch, and whether it was a single set.
+
+        Raises:
+            ShapeError: These are no sets of this model's items.
+            DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
+        """
+        batch, single = read_sets(x, mask, self.item_shape, self._like, what)
+        self.check_range(*torch.aminmax(batch.x), what=what)
+        return batch, single
+
+    def check_range(self, low: Any, high: Any, what: str = "items") -> None:
+        """Refuse values that the likelihood does not take.
+
+        Raises:
+            DataError: The range from `low` to `high` is not finite, or not within [0, 1] for a Bernoulli likelihood.
+        """
+        low, high = float(low), float(high)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise DataError(f"{what}: contain NaN or infinity; drop or fill those items first")
+        if self.likelihood.kind == "bernoulli" and (low < 0 or high > 1):
+            raise DataError(
+                f"{what}: a Bernoulli likelihood takes values in [0, 1], got [{low:g}, {high:g}]; "
+                "rescale them, or build the model with likelihood='gaussian'"
+            )
+
+    def read_value(self, site: str, value: Any, n: int, word: str | None = None) -> Tensor:
+        """Turn what a user gives for a site of n items into its value `[n, 1, *event]`.
+
+        Args:
+            site: a one-hot site, whose values are given as codes, or a continuous one that `labels` names.
+            value: a code or n of them; numbers `[D]`, or `[n, D]`.
+            n: how many items.
+            word: how errors call it; the site's name by default.
+
+        Raises:
+            ConfigurationError: A code that the site does not have.
+            ShapeError: Neither one value nor n of them.
+        """
+        word = word or site
+        if site in self.discrete:
+            codes = torch.as_tensor(value, device=self.device)
+            if codes.is_floating_point() or codes.shape not in ((), (n,)):
+                raise ShapeError(f"{word}: expected a code, or one an item [{n}], got {value!r}")
+            most = self.discrete[site] - 1
+            if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) <= most):
+                wrong = int(codes.min()) if int(codes.min()) < 0 else int(codes.max())
+                raise ConfigurationError(f"{word}: expected a code from 0 to {most}, got {wrong}")
+            return F.one_hot(codes.expand(n), most + 1).to(self._like).unsqueeze(1)
+        size = len(self.labels[site])
+        numbers = torch.as_tensor(value).to(self._like)
+        if tuple(numbers.shape) not in ((size,), (n, size)):
+            raise ShapeError(f"{word}: expected [{size}], or one an item [{n}, {size}], got {list(numbers.shape)}")
+        return numbers.expand(n, size).unsqueeze(1)
+
+    def _code(self, q: Trace, items: int) -> Tensor:
+        """The values of `codes` of items that were encoded as sets of their own, side by side: `[n, D]`."""
+        parts = []
+        for name in self.codes:
+            site = q[name]
+            absent = site.mask is not None and site.axes[-1] == "R"  # repetitions that are not there
+            value = site.value * site.mask.unsqueeze(-1) if absent and site.mask is not None else site.value
+            parts.append(value.reshape(items, -1))
+        return torch.cat(parts, -1)
