@@ -102,9 +102,11 @@ def step_ratio(model: coset.ContextAwareLearner, batch: SetBatch, pairs: int) ->
     return ratio(lambda: step(traced_bound), lambda: step(written_out_bound), pairs)
 
 
-def epoch_ratio(model: coset.ContextAwareLearner, sampler: SetSampler, table: coset.FactorTable, pairs: int) -> float:
-    """An epoch through `coset.fit` against the bare loop of its steps."""
-    items, sets, batches = sampler.items[1], sampler.batch, 8
+def epoch_ratio(
+    model: coset.ContextAwareLearner, sampler: SetSampler, table: coset.FactorTable, pairs: int, batches: int
+) -> float:
+    """An epoch through `coset.fit` against the bare loop of its steps; of enough batches that the start of it is little."""
+    items, sets = sampler.items[1], sampler.batch
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
 
     def bare() -> None:
@@ -135,12 +137,13 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7, help="measurements of each ratio")
+    parser.add_argument("--batches", type=int, default=40, help="of an epoch")
     parser.add_argument("--sets", type=int, default=32, help="sets in a batch, of ten items each")
     parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64], help="of the convolutional model")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     model, sampler, table = problem(10, given.sets, channels=given.channels)
-    small, small_sampler, _ = problem(10, given.sets, architecture="dense")
+    small, small_sampler, small_table = problem(10, given.sets, architecture="dense")
     batch = sampler.draw(0)
     step = statistics.median(timed(lambda: traced_bound(model, batch).backward()) for _ in range(3))
     sampler.draw(0)
@@ -148,7 +151,8 @@ def main() -> None:
     found = {
         "step_through_traces_convolutional": step_ratio(model, batch, given.pairs),
         "step_through_traces_dense": step_ratio(small, small_sampler.draw(0), 5 * given.pairs),
-        "epoch_through_fit": epoch_ratio(model, sampler, table, max(1, given.pairs // 2)),
+        "epoch_through_fit_convolutional": epoch_ratio(model, sampler, table, given.pairs, given.batches),
+        "epoch_through_fit_dense": epoch_ratio(small, small_sampler, small_table, given.pairs, 5 * given.batches),
         "drawing_share_of_step": drawing / step,
         "memory_growth_mb": memory_growth(8),
     }

@@ -33,7 +33,7 @@ def test_the_step_written_out_by_hand_is_the_traced_one():
 @pytest.mark.parametrize(
     "words",
     [
-        ["overhead.py", "--pairs", "1", "--sets", "4", "--channels", "4", "4"],
+        ["overhead.py", "--pairs", "1", "--sets", "4", "--batches", "1", "--channels", "4", "4"],
         ["scaling.py", "--total", "20", "--repeats", "1", "--architecture", "dense"],
         ["summaries.py", "--items", "8", "--keep", "3", "--side", "8"],
     ],

@@ -132,7 +132,7 @@ class ContextAwareLearner(SetQueries, Model):
         """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3."""
         features = self.encoder(batch.x)  # [B, N, F]
         encoded = self.coding.encode(features)
-        of_a = self._a_posterior(features, batch)
+        of_a = self._a_posterior(features, batch, known="a" in q.observed)
         a = q.sample("a", of_a, axes="B")
         q.note("constant", a if a.ndim == 2 else probability_vector(of_a))
         constant = q.sample(
@@ -167,9 +167,9 @@ class ContextAwareLearner(SetQueries, Model):
         chosen = a[..., None, :, None]  # [B, 1, K, 1]
         return (chosen * constant.unsqueeze(-3) + (1 - chosen) * varying).flatten(-2)
 
-    def _a_posterior(self, features: Tensor, batch: SetBatch) -> Distribution:
+    def _a_posterior(self, features: Tensor, batch: SetBatch, known: bool = False) -> Distribution:
         if self.infer_a is None:
-            if batch.constant is None:
+            if not known:
                 raise DataError(
                     "these sets come without their constant contexts `a`, and the model has no q(a | D); "
                     "give `constant`, or build the model with infer_a='any' or 'exactly-one'"
