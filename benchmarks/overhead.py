@@ -105,7 +105,7 @@ def step_ratio(model: coset.ContextAwareLearner, batch: SetBatch, pairs: int) ->
 def epoch_ratio(
     model: coset.ContextAwareLearner, sampler: SetSampler, table: coset.FactorTable, pairs: int, batches: int
 ) -> float:
-    """An epoch through `coset.fit` against the bare loop of its steps; of enough batches that the start of it is little."""
+    """An epoch through `coset.fit` against the bare loop of its steps, long enough that its start counts little."""
     items, sets = sampler.items[1], sampler.batch
     optimizer = torch.optim.Adam(model.parameters(), 1e-4)
 

@@ -173,7 +173,13 @@ def _trainer_options(
     callbacks: list[Callback] = list(trainer.get("callbacks", []))
     if folder is not None:
         best = ModelCheckpoint(
-            folder / "checkpoints", "best", monitor=monitor, mode="max", save_last=True, enable_version_counter=False
+            folder / "checkpoints",
+            "best",
+            monitor=monitor,
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,  # after validation, once the epoch's row stands in the record
+            enable_version_counter=False,
         )
         callbacks.append(best)
     if patience is not None:

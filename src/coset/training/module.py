@@ -133,6 +133,8 @@ class SetTraining(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Make the epoch's batches and noise a function of the seed, the epoch and the rank."""
+        # A resumed epoch begins at its beginning; some versions of Lightning would validate first, and draw noise.
+        self.trainer.fit_loop.epoch_loop.restarting = False
         loader = self.trainer.train_dataloader
         if isinstance(loader, DataLoader) and isinstance(loader.dataset, SetSampler):
             loader.dataset.epoch = self.current_epoch
