@@ -152,7 +152,10 @@ def test_infer_runs_three_times(drop, table, penalised):
     objective = find_class("Lowest", "coset.objectives")()
     model = coset.ContextAwareLearner.for_data(table, ["kind"], features=8, hidden=8, context_dim=2, z_dim=2)
     if penalised:
-        penalties = [coset.objectives.ContrastiveSetIdentification(), coset.objectives.ContextCycleConsistency()]
+        penalties = [
+            coset.objectives.ContrastiveSetIdentification(),
+            coset.objectives.ContextCycleConsistency("context.constant", fresh=["z"]),
+        ]
         objective = coset.objectives.Penalised(objective, penalties)
     record = fit(model, table, steps=2, sets={"batch": 8, "items": 3}, objective=objective, **QUIET)
     assert ("cycle" in record.history[-1]) == penalised and record.history[-1]["bound"] < 0

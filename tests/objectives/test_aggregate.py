@@ -13,7 +13,7 @@ def test_the_aggregate_posterior_becomes_the_prior_of_contexts(tmp_path):
     data = coset.SetBatch(torch.rand(9, 4, 6), torch.tensor([[1.0, 0.0]] * 9), None)
     a = torch.ones(1, 2)
     assert isinstance(model.coding.constant_prior_given(a), Independent)  # N(0, I)
-    AggregatePosterior().finish([Programs(model, data)])
+    AggregatePosterior("context.constant", "coding.prior").finish([Programs(model, data)])
     q, p = model.trace(data)
     posterior = q["context.constant"].distribution
     value = torch.randn(1, 2, 3)
@@ -33,7 +33,9 @@ def test_the_aggregate_posterior_becomes_the_prior_of_contexts(tmp_path):
     torch.testing.assert_close(drawn.mean(0), posterior.mean[:, 0].mean(0), atol=0.1, rtol=0)
     kept = coset.load(tmp_path / "kept").coding.constant_prior_given(a)
     torch.testing.assert_close(kept.log_prob(value), prior.log_prob(value), atol=1e-5, rtol=1e-5)  # saved in float32
-    AggregatePosterior().bind(model, data_size=9)  # training begins against N(0, I) again
+    AggregatePosterior("context.constant", "coding.prior").bind(
+        model, data_size=9
+    )  # training begins against N(0, I) again
     assert isinstance(model.coding.constant_prior_given(a), Independent)
 
 

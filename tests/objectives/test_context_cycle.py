@@ -27,7 +27,7 @@ def penalty(model, batch, **options):
     q = programs.infer()
     p = programs.generate(q)
     torch.manual_seed(3)
-    return ContextCycleConsistency(**options)(programs, q, p)["cycle"], q
+    return ContextCycleConsistency("context.constant", fresh=["z"], **options)(programs, q, p)["cycle"], q
 
 
 def written_out(model, q, batch, share=0.5):
@@ -80,13 +80,13 @@ def test_what_normalisation_learned_of_items_stays():
     q = programs.infer()
     p = programs.generate(q)
     model.train()
-    ContextCycleConsistency()(programs, q, p)
+    ContextCycleConsistency("context.constant", fresh=["z"])(programs, q, p)
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.named_buffers())
 
 
 def test_wrong_requests_are_refused():
     with pytest.raises(ConfigurationError, match="share: expected a number above 0"):
-        ContextCycleConsistency(share=0.0)
+        ContextCycleConsistency("context.constant", share=0.0)
     programs = Programs(NeuralStatistician((4,), pooling="size", features=8, hidden=8), SetBatch(torch.rand(3, 2, 4)))
     q = programs.infer()
     with pytest.raises(TraceError, match="notes `constant`"):

@@ -13,6 +13,8 @@ from coset.programs import Programs
 
 OBJECTIVES, PENALTIES = classes("coset.objectives", Objective), classes("coset.objectives", Penalty)
 ARGUMENTS = {
+    "AggregatePosterior": {"site": "context.constant", "prior": "coding.prior"},
+    "ContextCycleConsistency": {"site": "context.constant", "fresh": ["z"]},
     "ClassCycleConsistency": {"site": "class"},
     "ConsistencyRegularisation": {"site": "class", "augmentation": RandomCopies()},
     "Penalised": {"bound": EvidenceLowerBound(), "penalties": []},

@@ -37,8 +37,8 @@ TIED = {
     "bound": {"class": "EvidenceLowerBound"},
     "penalties": [
         {"class": "ContrastiveSetIdentification"},
-        {"class": "ContextCycleConsistency"},
-        {"class": "AggregatePosterior"},
+        {"class": "ContextCycleConsistency", "site": "context.constant", "fresh": ["z"]},
+        {"class": "AggregatePosterior", "site": "context.constant", "prior": "coding.prior"},
     ],
     # z and varying contexts cost the same, or information moves to whichever is cheaper. Cycles wait until there is
     # something to exchange.

@@ -15,11 +15,11 @@ class AggregatePosterior(Penalty):
     """Makes the posteriors of training sets the prior of contexts once training ends; it penalises nothing.
 
     Args:
-        site: whose posteriors are taken.
-        prior: name of the model's `coset.networks.AggregatePrior` among its modules.
+        site: whose posteriors are taken, such as `context.constant`.
+        prior: name of the model's `coset.networks.AggregatePrior` among its modules, such as `coding.prior`.
     """
 
-    def __init__(self, site: str = "context.constant", prior: str = "coding.prior"):
+    def __init__(self, site: str, prior: str):
         super().__init__()
         self.site, self.prior = site, prior
 

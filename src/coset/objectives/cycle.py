@@ -25,7 +25,7 @@ class ContextCycleConsistency(Penalty):
     gradient reaches the decoder and p(z | c) alone. The mean over items, times N, is the term `cycle`.
 
     Args:
-        site: the contexts, with the axes `[B, K]`.
+        site: the contexts, such as `context.constant`, with the axes `[B, K]`.
         fresh: sites that are drawn from their priors. All others, on which nothing depends, stay at their centres.
         share: items generated for each set, as a share of the set's items.
 
@@ -33,7 +33,7 @@ class ContextCycleConsistency(Penalty):
         ConfigurationError: The share is not above 0.
     """
 
-    def __init__(self, site: str = "context.constant", fresh: Sequence[str] = ("z",), share: float = 0.5):
+    def __init__(self, site: str, fresh: Sequence[str] = (), share: float = 0.5):
         super().__init__()
         if share <= 0:
             raise ConfigurationError(f"share: expected a number above 0, got {share}")
@@ -56,8 +56,9 @@ class ContextCycleConsistency(Penalty):
         donors = torch.multinomial(weights, sets * count, replacement=True).T  # [B·M, K]
         donated = select(posterior, (donors, torch.arange(contexts, device=a.device)))
         whole = torch.ones_like(donors, dtype=a.dtype)  # [B·M, K]: every context of a single item is constant
-        known = programs.model.known(SetBatch(programs.batch.x[donors[:, 0], :1], whole))
-        still = {site.name: 0.0 for site in (*q, *p) if site.name not in self.fresh}
+        single = programs.batch.x[:1, :1].expand(len(donors), 1, *programs.batch.x.shape[2:])
+        known = programs.model.known(SetBatch(single, whole))
+        still = {site.name: 0.0 for site in p if site.name not in self.fresh}
         generated = programs.generate(
             replay={self.site: donated.sample()}, observed=known, shape=(len(donors), 1), temperature=still
         )
@@ -80,11 +81,11 @@ class ClassCycleConsistency(Penalty):
     to leave them.
 
     Args:
-        site: the class, a one-hot site of items.
+        site: the class, such as `class`, a one-hot site of items.
         augmentation: maps x′ to random copies of it before it is read, such as `coset.networks.RandomCopies`.
     """
 
-    def __init__(self, site: str = "class", augmentation: nn.Module | None = None):
+    def __init__(self, site: str, augmentation: nn.Module | None = None):
         super().__init__()
         self.site, self.augmentation = site, augmentation
 

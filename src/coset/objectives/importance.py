@@ -65,8 +65,8 @@ def importance_weighted(q: Trace, p: Trace) -> Bound:
     return _bound(log_ratios(q, p), q, p)
 
 
-class ImportanceWeighted(Objective):
-    """The importance-weighted bound as a training objective: its gradient is that of log 1/S Σ w.
+class Particles(Objective):
+    """An objective that averages S particles.
 
     Args:
         particles: S.
@@ -77,7 +77,13 @@ class ImportanceWeighted(Objective):
 
     def __init__(self, particles: int = 5):
         super().__init__()
-        self.particles = _check_particles(particles)
+        if particles < 1:
+            raise ConfigurationError(f"particles: expected a whole number from 1 up, got {particles}")
+        self.particles = particles
+
+
+class ImportanceWeighted(Particles):
+    """The importance-weighted bound as a training objective: its gradient is that of log 1/S Σ w."""
 
     def forward(self, programs: Programs) -> Bound:
         """Run both programs with S particles and return the bound."""
@@ -85,7 +91,7 @@ class ImportanceWeighted(Objective):
         return importance_weighted(q, programs.generate(q))
 
 
-class DoublyReparametrized(Objective):
+class DoublyReparametrized(Particles):
     """The importance-weighted bound with the doubly reparametrised gradient of its inference network.
 
         ∇_θ L = E Σ_s v_s ∇_θ log p(x, z_s),     ∇_φ L = E Σ_s v_s² ∂ log w_s / ∂z_s · ∇_φ z_s
@@ -94,17 +100,7 @@ class DoublyReparametrized(Objective):
     through the values of latents counts, at any depth: programs are run once more with their parameters held fixed, so
     the score of φ itself, whose mean is zero, is not there in the first place. All latents that are drawn must be
     reparametrised.
-
-    Args:
-        particles: S.
-
-    Raises:
-        ConfigurationError: No particle at all.
     """
-
-    def __init__(self, particles: int = 5):
-        super().__init__()
-        self.particles = _check_particles(particles)
 
     def forward(self, programs: Programs) -> Bound:
         """Run the programs and return the bound, whose gradient is the doubly reparametrised one.
@@ -141,9 +137,3 @@ def _bound(ratios: dict[str, Tensor], q: Trace, p: Trace) -> Bound:
         terms[name] = mean if name in gains else -mean
     terms["particles"] = (share.exp() * (share + math.log(len(weight)))).sum(0)
     return Bound(terms, gains, q=q, p=p)
-
-
-def _check_particles(particles: int) -> int:
-    if particles < 1:
-        raise ConfigurationError(f"particles: expected a whole number from 1 up, got {particles}")
-    return particles
