@@ -127,7 +127,7 @@ class Penalised(Objective):
         """Run the bound and then each penalty.
 
         Raises:
-            ConfigurationError: The bound does not say which traces it was made from.
+            ConfigurationError: The bound does not say which traces it was made from, or two terms have one name.
         """
         bound = self.bound(programs)
         if not self.training:
@@ -138,7 +138,10 @@ class Penalised(Objective):
             )
         terms: dict[str, Tensor] = {}
         for penalty in self.penalties:
-            terms |= penalty(programs, bound.q, bound.p)
+            found = penalty(programs, bound.q, bound.p)
+            if twice := found.keys() & (bound.terms.keys() | terms.keys()):
+                raise ConfigurationError(f"two terms are called {min(twice)!r}; leave one of the penalties out")
+            terms |= found
         return replace(bound, terms=bound.terms | terms, penalties=bound.penalties | terms.keys())
 
 
