@@ -13,7 +13,7 @@ from coset.errors import DataError, ShapeError
 from coset.shapes import describe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen, for Lightning's precisions put converted tensors into a copy
 class SetBatch:
     """A batch of B sets of N items each, with what is known about them.
 
@@ -128,6 +128,38 @@ def check_binary(name: str, flag: Tensor) -> None:
         raise DataError(f"{name} should hold only 0 and 1, got {other[0].item()}")
 
 
+def as_tensor(items: Any, what: str = "items") -> Tensor:
+    """Read numbers from whatever holds them: arrays of any byte order and layout, frames, lists, tensors.
+
+    Raises:
+        DataError: These are no numbers of one shape, some are masked, or they are sparse.
+
+    >>> as_tensor(np.array([1, 2], ">i4"))
+    tensor([1, 2], dtype=torch.int32)
+    """
+    if isinstance(items, Tensor):
+        if items.layout != torch.strided:
+            raise DataError(f"{what}: a sparse tensor; make it dense first, by items.to_dense()")
+        return items.detach()
+    if hasattr(items, "toarray"):
+        raise DataError(f"{what}: a sparse matrix, {type(items).__name__}; make it dense first, by items.toarray()")
+    if isinstance(items, np.ma.MaskedArray) and np.ma.is_masked(items):
+        raise DataError(f"{what}: {int(np.ma.count_masked(items))} numbers are masked; fill them in or leave them out")
+    try:
+        return tensor_over(np.asarray(items))
+    except (TypeError, ValueError) as reason:
+        raise DataError(f"{what}: not an array of numbers ({reason}); give items of one shape") from reason
+
+
+def tensor_over(array: np.ndarray) -> Tensor:
+    """Give a tensor over the same memory where torch can have it: native byte order, in order, writable.
+
+    >>> tensor_over(np.array([1, 2], ">i4"))
+    tensor([1, 2], dtype=torch.int32)
+    """
+    return torch.from_numpy(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
+
+
 def as_numbers(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Items as floating-point numbers: bytes are intensities from 0 to 1, other whole numbers count as they are.
 
@@ -160,10 +192,7 @@ def read_items(items: Any, item_shape: tuple[int, ...], like: Tensor, what: str 
     tensor([[0., 1.],
             [2., 3.]])
     """
-    try:
-        x = items if isinstance(items, Tensor) else torch.from_numpy(np.array(items, order="C"))
-    except (TypeError, ValueError) as reason:
-        raise DataError(f"{what}: not an array of numbers ({reason}); give items of one shape") from reason
+    x = as_tensor(items, what)
     event = len(item_shape)
     if x.ndim < event or tuple(x.shape[x.ndim - event :]) != item_shape:
         raise ShapeError(

@@ -31,7 +31,7 @@ def batch(model):
 
 
 def test_there_is_a_model_and_it_is_final():
-    assert MODELS and all(model.__subclasses__() == [] for model in MODELS.values())
+    assert MODELS and not [made for made in MODELS.values() if set(made.__subclasses__()) & set(MODELS.values())]
 
 
 def test_bound_is_finite_and_one_number_a_set(model, batch):

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coset.batch import tensor_over
+
 
 class MappedRows:
     """Rows of a memory map: shape and type are known at once, bytes are read when rows are asked for."""
@@ -48,12 +50,3 @@ class MappedRows:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.rows = state["rows"]
         self.storage = np.memmap(*state["reopen"]) if "reopen" in state else state["storage"]
-
-
-def tensor_over(array: np.ndarray) -> Tensor:
-    """Give a tensor over the same memory where torch can have it: native byte order, in order, writable.
-
-    >>> tensor_over(np.array([1, 2], ">i4"))
-    tensor([1, 2], dtype=torch.int32)
-    """
-    return torch.from_numpy(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coset.batch import as_numbers
+from coset.batch import as_numbers, as_tensor
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
-from coset.data.memory_map import MappedRows, tensor_over
+from coset.data.memory_map import MappedRows
 from coset.data.patterns import Patterns, read_patterns
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
 from coset.errors import DataError, nearest
@@ -321,12 +321,11 @@ class FactorTable:
 
 def _read_items(items: Any) -> Tensor | MappedRows:
     try:
-        if isinstance(items, np.memmap):
-            read = MappedRows(items)
-        else:
-            read = items.detach() if isinstance(items, Tensor) else tensor_over(np.asarray(items))
+        read = MappedRows(items) if isinstance(items, np.memmap) else as_tensor(items, "FactorTable: items")
         usable = read.dtype in ITEM_TYPES
     except (TypeError, ValueError) as error:
+        if isinstance(error, DataError) and "sparse" in str(error):
+            raise
         raise DataError(
             f"FactorTable: items don't make one array of numbers ({error}); for sets of differing length use "
             "SetCollection"

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coset.batch import SetBatch
+from coset.batch import SetBatch, as_tensor
 from coset.errors import DataError, nearest
 from coset.models.saving import Saved
 from coset.programs import Programs
@@ -141,7 +141,7 @@ def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
     if hasattr(data, "range"):
         return tuple(data.item_shape), *data.range(), list(getattr(data, "contexts", None) or data.factors)
     listed = isinstance(data, Sequence)
-    parts = [torch.as_tensor(part) for part in (data if listed else [data])]
+    parts = [as_tensor(part) for part in (data if listed else [data])]
     bounds = [part.aminmax() for part in parts]
     low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
     scale = 255 if parts[0].dtype == torch.uint8 else 1

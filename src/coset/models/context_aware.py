@@ -110,7 +110,7 @@ class ContextAwareLearner(SetQueries, Model):
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
         self.item_shape = tuple(item_shape)
         self.contexts = list(contexts)
-        self.infer_a = infer_a
+        self.infer_a, self.context_dim = infer_a, context_dim
         count = len(self.contexts)
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim

@@ -1,6 +1,7 @@
 """Models on disk: `save_pretrained` writes a folder, whole or not at all, and `load` reads it back."""
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -8,8 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
+from torch import Tensor
 
 from coset.discovery import classes
 from coset.errors import CheckpointError, nearest
@@ -21,11 +24,29 @@ FORMAT = 2
 class Saved(PyTorchModelHubMixin):
     """A model that is saved as `config.json`, what its constructor was given, and `model.safetensors`, its weights."""
 
+    _not_recorded: list[str]
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Record the constructor's arguments as Python's own numbers, words and lists, which JSON can hold."""
+        plain = {name: _as_python(value) for name, value in options.items()}
+        model = super().__new__(cls, *map(_as_python, args), **plain)
+        given = inspect.signature(cls).bind_partial(*args, **options).arguments
+        model._not_recorded = [name for name, value in given.items() if not _is_json(_as_python(value))]
+        return model
+
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
         """Write `config.json` and `model.safetensors` into a folder, each whole or not at all.
 
         Takes the options of `huggingface_hub.PyTorchModelHubMixin.save_pretrained`, such as `push_to_hub`.
+
+        Raises:
+            CheckpointError: An argument of the constructor cannot be written down, so that another model would be read.
         """
+        if self._not_recorded:
+            raise CheckpointError(
+                f"{type(self).__name__}: its argument {self._not_recorded[0]!r} cannot be written as JSON; build "
+                "models with numbers, words, and lists of them"
+            )
         target = Path(save_directory)
         target.mkdir(parents=True, exist_ok=True)
         config = {"format": FORMAT, "model": type(self).__name__} | dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
@@ -42,11 +63,9 @@ def load(folder: str | Path) -> Any:
     Raises:
         CheckpointError: The folder holds no model, one of another version, or one of an unknown class.
     """
-    where = Path(folder)
-    if not where.exists() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/")):
-        from huggingface_hub import snapshot_download
-
-        where = Path(snapshot_download(str(folder)))
+    where = Path(folder).expanduser()
+    if not where.exists() and str(folder).count("/") == 1 and not str(folder).startswith((".", "/", "~")):
+        where = _download(str(folder))
     config = _read_config(where)
     known = _known_classes()
     if config.get("model") not in known:
@@ -89,3 +108,35 @@ def _known_classes() -> dict[str, Any]:
             queue.append(found)
             users[found.__name__] = found
     return users | classes("coset.models", Saved)
+
+
+def _download(name: str) -> Path:
+    """The folder of a repository of the Hugging Face Hub, if `name` is one."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name))
+    except Exception as reason:  # whatever the network, the Hub or the name do wrong
+        raise CheckpointError(
+            f"{name}: there is no such folder, and no such repository of the Hugging Face Hub could be fetched "
+            f"({type(reason).__name__}); look at the name, or write ./{name} for a folder"
+        ) from reason
+
+
+def _as_python(value: Any) -> Any:
+    """Numbers of NumPy and torch, and whatever holds them, as Python's own."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_as_python(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _as_python(part) for name, part in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

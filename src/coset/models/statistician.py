@@ -94,7 +94,7 @@ class NeuralStatistician(SetQueries, Model):
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
         self.item_shape, self.contexts, self.skips = tuple(item_shape), list(contexts), skips
         self.item_sites = [f"z.{layer + 1}" for layer in range(layers)]
-        self.codes = ["context", *self.item_sites]
+        self.codes, self.context_dim = ["context", *self.item_sites], context_dim
         if pooling == "product":
             self.default_objective = CONTRASTIVE
         architecture = architecture or default_architecture(self.item_shape)

@@ -16,6 +16,9 @@ from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.programs import Programs, evaluating
 from coset.trace import Partial, Trace
 
+BLOCK = 500
+"""Items that are asked about at a time, so that memory does not grow with the question."""
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from coset.batch import SetBatch
 from coset.errors import ConfigurationError, nearest
-from coset.queries.base import Queries, inference
+from coset.queries.base import BLOCK, Queries, inference
 
 
 class ItemQueries(Queries):
@@ -15,14 +16,15 @@ class ItemQueries(Queries):
     @inference
     def embed(self, items: Any, sample: bool = False) -> Tensor:
         """Codes of items `[n, *item_shape]`: centres of the posteriors of `codes`, or draws from them, `[n, D]`."""
-        x = self.read_items(items)
-        return self._code(self.encode(SetBatch(x.unsqueeze(1)), sample), len(x))
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
+        return torch.cat([self._code(self.encode(SetBatch(part), sample), len(part)) for part in x.split(BLOCK)])
 
     @inference
     def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
         """Items as the model sees them, `[n, *item_shape]`: decoded from the centres of posteriors, or from draws."""
-        x = self.read_items(items)
-        return self.decode((len(x), 1), replay=self.encode(SetBatch(x.unsqueeze(1)), sample))[:, 0]
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
+        parts = [self.decode((len(part), 1), replay=self.encode(SetBatch(part), sample)) for part in x.split(BLOCK)]
+        return torch.cat(parts)[:, 0]
 
     @inference
     def sample(self, n: int = 8, temperature: float = 1.0, draw: bool = False, **given: Any) -> Tensor:

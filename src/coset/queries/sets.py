@@ -7,13 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coset.batch import SetBatch
+from coset.batch import SetBatch, as_tensor
 from coset.errors import ConfigurationError, DataError, ShapeError, nearest
-from coset.queries.base import Queries, inference
+from coset.queries.base import BLOCK, Queries, inference
 
 
 class SetQueries(Queries):
-    """Questions to a model of sets, whose contexts can be read, held and exchanged."""
+    """Questions to a model of sets, whose contexts can be read, held and exchanged.
+
+    Attributes:
+        context_dim: C, dimensions of the code of a context.
+    """
+
+    context_dim: int
 
     @abstractmethod
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
@@ -39,9 +45,10 @@ class SetQueries(Queries):
         Returns:
             The values of `codes` side by side, `[n, D]`.
         """
-        x = self.read_items(items)
+        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
         vary = x.new_zeros(len(x), len(self.contexts))
-        return self._code(self.encode(SetBatch(x.unsqueeze(1), vary), sample), len(x))
+        blocks = zip(x.split(BLOCK), vary.split(BLOCK), strict=True)
+        return torch.cat([self._code(self.encode(SetBatch(*block), sample), len(block[0])) for block in blocks])
 
     @inference
     def embed_sets(self, x: Any, mask: Any = None, sample: bool = False) -> Tensor:
@@ -132,11 +139,20 @@ class SetQueries(Queries):
 
     @inference
     def compose(
-        self, *, n: int = 8, temperature: float = 1.0, draw: bool = False, codes: bool = False, **contexts: Any
+        self,
+        given: Mapping[str, Any] | None = None,
+        /,
+        *,
+        n: int = 8,
+        temperature: float = 1.0,
+        draw: bool = False,
+        codes: bool = False,
+        **contexts: Any,
     ) -> Tensor:
         """New items with each context taken from a set of its own (thesis figure 6.7, paper figure 3).
 
         Args:
+            given: contexts as a mapping, for names that are no keywords, or that are options of this method.
             n: items to generate for each combination.
             temperature: scales the spread of what items do not share: 1 is the model, less gives sharper and less
                 diverse items.
@@ -150,17 +166,19 @@ class SetQueries(Queries):
 
         Raises:
             ConfigurationError: No context is given, or one that the model does not have.
-            ShapeError: Contexts come with different numbers of sets.
+            ShapeError: Contexts come with different numbers of sets, or codes of another size.
+            DataError: Codes are no finite numbers.
         """
+        contexts = {**(given or {}), **contexts}
         if not contexts:
             raise ConfigurationError(f"compose needs at least one context; {nearest('', self.contexts)}")
-        given, single = self._given_contexts(contexts, codes)
-        sets = max(len(code) for code in given.values())
-        if wrong := {name: len(code) for name, code in given.items() if len(code) not in (1, sets)}:
+        found, single = self._given_contexts(contexts, codes)
+        sets = max(len(code) for code in found.values())
+        if wrong := {name: len(code) for name, code in found.items() if len(code) not in (1, sets)}:
             raise ShapeError(f"compose: contexts come with different numbers of sets: {wrong} beside {sets}")
-        example = next(iter(given.values()))
+        example = next(iter(found.values()))
         none = example.new_zeros(1, example.shape[-1])
-        constant = torch.stack([given.get(name, none).expand(sets, -1) for name in self.contexts], 1)  # [B, K, C]
+        constant = torch.stack([found.get(name, none).expand(sets, -1) for name in self.contexts], 1)  # [B, K, C]
         a = self.read_constant(list(contexts), sets)
         out = self.decode((sets, n), *self.hold(a, constant), temperature, draw)
         return out[0] if single else out
@@ -173,12 +191,24 @@ class SetQueries(Queries):
             if name not in self.contexts:
                 raise ConfigurationError(f"compose: no context {name!r} in this model; {nearest(name, self.contexts)}")
             if codes:
-                code, one = torch.atleast_2d(items), items.ndim == 1
+                code, one = self._read_codes(items, name)
             else:
                 batch, one = self.read_sets(items, what=name)
                 code = self.set_codes(batch)[:, list(self.contexts).index(name)]  # [B, C]
             given[name], single = code, single and one
         return given, single
+
+    def _read_codes(self, codes: Any, name: str) -> tuple[Tensor, bool]:
+        """Codes of a context `[B, C]`, or `[C]` for one set, and whether it is one."""
+        read = as_tensor(codes, name).to(self._like)
+        if read.ndim not in (1, 2) or read.shape[-1] != self.context_dim or not len(read):
+            raise ShapeError(
+                f"{name}: expected codes [B, {self.context_dim}] or [{self.context_dim}] of embed_sets, got "
+                f"{list(read.shape)}"
+            )
+        if not bool(read.isfinite().all()):
+            raise DataError(f"{name}: codes contain NaN or infinity")
+        return torch.atleast_2d(read), read.ndim == 1
 
     def read_constant(self, constant: Any, sets: int) -> Tensor:
         """Read context names, or rows of 0 and 1, as `a` `[B, K]`.
