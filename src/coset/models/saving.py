@@ -56,9 +56,18 @@ class Saved(PyTorchModelHubMixin):
                 os.replace(Path(whole) / name, target / name)
         return result
 
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
+        """Read back what `save_pretrained` wrote, in evaluation mode; earlier huggingface_hub leaves it in training.
+
+        Takes the arguments of `huggingface_hub.PyTorchModelHubMixin.from_pretrained`.
+        """
+        model: Any = super().from_pretrained(*arguments, **options)
+        return model.eval()
+
 
 def load(folder: str | Path) -> Any:
-    """Read back a model written by `save_pretrained`, or a Hugging Face repository holding one.
+    """Read back a model written by `save_pretrained`, or a Hugging Face repository holding one, in evaluation mode.
 
     Raises:
         CheckpointError: The folder holds no model, one of another version, or one of an unknown class.
