@@ -85,8 +85,11 @@ def join(*parts: Tensor) -> Tensor:
     >>> join(torch.ones(4, 3), torch.ones(2, 4, 5)).shape
     torch.Size([2, 4, 8])
     """
-    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
+    leads = {part.shape[:-1] for part in parts}
+    if len(leads) > 1:
+        lead = torch.broadcast_shapes(*leads)
+        parts = tuple(part.expand(*lead, part.shape[-1]) for part in parts)
+    return torch.cat(parts, -1)
 
 
 def spread(value: Tensor, items: int) -> Tensor:
