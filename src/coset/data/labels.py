@@ -14,14 +14,14 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
     """Copy a table so that a factor is known of `labels` items only, drawn at random, and unknown of all others.
 
     What is known with few labels is also known with more under the same seed, so that experiments over their number
-    differ in nothing else. The items are shared with the given table, and so are the classes, `values`.
+    differ in nothing else. The items are shared with the given table, and so are `values`.
 
     Args:
         table: Where the factor may already be unknown on some items; those stay so.
         factor: Which to hide.
         labels: How many items keep it, in all.
         seed: Equal seeds keep the same.
-        balanced: Keep equally many of each class, to within one; otherwise whatever is drawn. A continuous factor has
+        balanced: Keep equally many of each class that occurs, to within one; otherwise whatever is drawn. A continuous factor has
             no classes.
 
     Raises:
@@ -57,10 +57,11 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
 
 
 def _turns(table: FactorTable, factor: str, codes: Tensor, labels: int, generator: torch.Generator) -> Tensor:
-    """Numbers `[m]` that put items in such an order that the classes take turns."""
+    """Numbers `[m]` that put items in such an order that the classes among them take turns."""
     if factor not in table.values:
         raise DataError(f"hide_labels: {factor!r} is continuous and has no classes to balance; give balanced=False")
-    classes = table.values[factor]
+    occur, codes = codes.unique(return_inverse=True)  # a part of a table may lack some of the table's values
+    classes = [table.values[factor][code] for code in occur.tolist()]
     if labels < len(classes):
         raise DataError(
             f"hide_labels: {labels} labels cannot show each of the {len(classes)} values of {factor!r}; give at least "

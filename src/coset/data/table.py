@@ -28,13 +28,13 @@ BLOCK = 1 << 22  # elements read at a time where a table may be larger than memo
 class FactorTable:
     """Items, and beside each the factors that describe it.
 
-    Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None` or NaN
-    is unknown. Items of type uint8 are intensities: they are stored as they are and come back from `x` as numbers
+    Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None`, NaN, NA
+    or a mask says that one is unknown, and whole numbers with such gaps are discrete in floating point too. Items of type uint8 are intensities: they are stored as they are and come back from `x` as numbers
     between 0 and 1. A memory map is read row by row when needed, also after `split` or `where`.
 
     Args:
         items: `[n, ...]`, an array, a tensor or a memory map.
-        **factors: name → `[n]`, an array, a tensor or a list.
+        **factors: name → `[n]`, an array, a tensor, a list, or a column of a data frame.
 
     Attributes:
         items: The items as stored.
