@@ -17,6 +17,7 @@ STOREYS = (
     ("errors",),
     ("discovery",),
     ("shapes",),
+    ("codes",),
     ("batch",),
     ("distributions",),
     ("sites",),

@@ -237,8 +237,7 @@ def test_a_misspelt_option_is_refused(table):
 def test_a_class_without_any_label_is_refused(table):
     codes = table.factors["digit"]
     lacking = FactorTable(table.x(), digit=[None if code in (-1, 2) else code for code in codes.tolist()])
-    lacking.values["digit"].insert(2, 2)  # the value exists, but no item is known to have it
-    lacking.factors["digit"] = torch.where(codes == 2, -1, codes)
+    lacking = lacking.recode(digit=range(4))  # the value exists, but no item is known to have it
     with pytest.raises(DataError, match="no item is known to have digit=2"):
         sampler(lacking, 0.5)
     assert len(sampler(lacking, 0.0)) == 40  # nothing is to be shown

@@ -18,7 +18,11 @@ class Rows(Protocol):
     """What grouping and drawing need of a `FactorTable`."""
 
     factors: dict[str, Tensor]
-    values: dict[str, list]
+
+    @property
+    def values(self) -> dict[str, list]:
+        """The distinct values of each discrete factor."""
+        ...
 
     @property
     def views(self) -> Mapping[str, "Rows"]:

@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor
 
+from coset.codes import plain
 from coset.data.table import FactorTable
 from coset.errors import DataError, nearest
 
@@ -21,8 +22,8 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
         factor: Which to hide.
         labels: How many items keep it, in all.
         seed: Equal seeds keep the same.
-        balanced: Keep equally many of each class that occurs, to within one; otherwise whatever is drawn. A continuous factor has
-            no classes.
+        balanced: Keep equally many of each class that occurs, to within one; otherwise whatever is drawn. A continuous
+            factor has no classes.
 
     Raises:
         DataError: If there is no such factor, too few items of a class or in all, or fewer labels than classes.
@@ -34,7 +35,7 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
     """
     if factor not in table.factors:
         raise DataError(f"hide_labels: no factor is called {factor!r}; {nearest(factor, table.factors)}")
-    codes = table.factors[factor].cpu()  # [n]
+    codes = plain(table.factors[factor]).cpu()  # [n]
     known = (~codes.isnan() if codes.is_floating_point() else codes >= 0).nonzero()[:, 0]  # [m]
     if not 0 <= labels <= len(known):
         raise DataError(
@@ -49,10 +50,9 @@ def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, bal
     kept = order[:labels].to(table.device)
     hidden = copy.copy(table)
     unknown = math.nan if codes.is_floating_point() else -1
-    full = table.factors[factor]
-    column = torch.full_like(full, unknown)
-    column[kept] = full[kept]
-    hidden.factors = {**table.factors, factor: column}
+    lost = torch.ones(len(table), dtype=torch.bool, device=table.device)
+    lost[kept] = False
+    hidden.factors = {**table.factors, factor: table.factors[factor].masked_fill(lost, unknown)}
     return hidden
 
 

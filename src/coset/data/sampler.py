@@ -65,7 +65,8 @@ class Supervision:
             if missing:
                 raise DataError(
                     f"supervision: no item is known to have {name}={missing[0]!r}, one of {len(missing)} values "
-                    "without a label; label at least one item of each, or leave those items out"
+                    "without a label; label at least one item of each, or leave out those items and then the values "
+                    "without any (table.recode())"
                 )
         return known.nonzero()[:, 0]
 
@@ -204,7 +205,7 @@ class SetSampler(IterableDataset[SetBatch]):
         if present is not None:
             x = _blank(x, present)
             views = {name: _blank(view, present) for name, view in views.items()}
-            factors = {name: torch.where(present, codes, _unknown(codes)) for name, codes in factors.items()}
+            factors = {name: codes.masked_fill(~present, _unknown(codes)) for name, codes in factors.items()}
         constant = groups.constant[group].to(x.dtype) if self.contexts else None  # [B, K]
         return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors, views)
 

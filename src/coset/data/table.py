@@ -5,23 +5,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from coset.batch import as_numbers, as_tensor
+from coset.batch import as_numbers
+from coset.codes import Coded, coded, plain, recode
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
+from coset.data.item_types import read_items
 from coset.data.memory_map import MappedRows
 from coset.data.patterns import Patterns, read_patterns
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
 from coset.errors import DataError, nearest
 
-ITEM_TYPES = {
-    torch.bool,
-    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-    *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
-}
 BLOCK = 1 << 22  # elements read at a time where a table may be larger than memory
 
 
@@ -29,8 +25,9 @@ class FactorTable:
     """Items, and beside each the factors that describe it.
 
     Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None`, NaN, NA
-    or a mask says that one is unknown, and whole numbers with such gaps are discrete in floating point too. Items of type uint8 are intensities: they are stored as they are and come back from `x` as numbers
-    between 0 and 1. A memory map is read row by row when needed, also after `split` or `where`.
+    or a mask says that one is unknown, and whole numbers with such gaps are discrete in floating point too. Items of
+    type uint8 are intensities: they are stored as they are and come back from `x` as numbers between 0 and 1. A memory
+    map is read row by row when needed, also after `split` or `where`.
 
     Args:
         items: `[n, ...]`, an array, a tensor or a memory map.
@@ -38,9 +35,9 @@ class FactorTable:
 
     Attributes:
         items: The items as stored.
-        factors: name → `[n]` tensor of codes: positions in `values`, −1 unknown, for a discrete factor; the numbers
-            themselves, NaN unknown, for a continuous one.
-        values: name → the distinct values of a discrete factor, in the order of their codes.
+        factors: name → `[n]` tensor of codes: positions in `values`, −1 unknown, for a discrete factor (see
+            `coset.codes.Coded`: two such columns are compared by value); the numbers themselves, NaN unknown, for a
+            continuous one.
         views: name → table of what else was observed of the items, see `with_view`.
 
     Raises:
@@ -51,13 +48,12 @@ class FactorTable:
     >>> table
     FactorTable(4 items of shape [8, 8]; digit: 2 values; angle: continuous)
     >>> table.factors["digit"], table.values["digit"]
-    (tensor([ 0,  1,  0, -1]), [3, 5])
+    (Coded([ 0,  1,  0, -1], vocabulary=[3, 5]), [3, 5])
     """
 
     def __init__(self, items: Any, /, **factors: Any):
-        self.items: Tensor | MappedRows = _read_items(items)
+        self.items: Tensor | MappedRows = read_items(items)
         self.factors: dict[str, Tensor] = {}
-        self.values: dict[str, list] = {}
         self.views: dict[str, FactorTable] = {}
         for name, given in factors.items():
             if not name or "+" in name:
@@ -67,9 +63,7 @@ class FactorTable:
                 raise DataError(
                     f"FactorTable: {len(self.items)} items, but {name!r} has {len(codes)} values; give one per item"
                 )
-            self.factors[name] = codes.to(self.device)
-            if values is not None:
-                self.values[name] = values
+            self.factors[name] = (codes if values is None else coded(codes, values)).to(self.device)
         if isinstance(self.items, Tensor) and self.items.is_floating_point():
             self.range()
 
@@ -80,6 +74,11 @@ class FactorTable:
         kinds = {name: f"{len(values)} values" for name, values in self.values.items()}
         columns = "".join(f"; {name}: {kinds.get(name, 'continuous')}" for name in self.factors)
         return f"FactorTable({len(self)} items of shape {list(self.item_shape)}{columns})"
+
+    @property
+    def values(self) -> dict[str, list]:
+        """The distinct values of each discrete factor, in the order of their codes."""
+        return {name: codes.vocabulary for name, codes in self.factors.items() if isinstance(codes, Coded)}
 
     @property
     def item_shape(self) -> torch.Size:
@@ -210,6 +209,32 @@ class FactorTable:
             raise DataError(f"FactorTable.where: no item has {cell}; ask for a combination that exists")
         return self[keep]
 
+    def recode(self, **values: Sequence[Any]) -> "FactorTable":
+        """Number the values of discrete factors as another table or a model does: `table.recode(**model.values)`.
+
+        Args:
+            **values: name → all values in the order of their new codes; without any, those that occur, of every
+                discrete factor, so that what a subset has lost is gone. Names of other factors are passed over.
+
+        Raises:
+            DataError: A value that occurs is not among them.
+
+        >>> table = FactorTable(torch.zeros(3, 1), digit=[7, None, 9])
+        >>> table.recode(digit=range(10)).factors["digit"].tolist(), table[[0]].recode().values
+        ([7, -1, 9], {'digit': [7]})
+        """
+        recoded = copy.copy(self)
+        recoded.factors = dict(self.factors)
+        for name, known in self.values.items():
+            if values and name not in values:
+                continue
+            codes = self.factors[name]
+            wanted = (
+                list(values[name]) if values else [known[code] for code in plain(codes).unique().tolist() if code >= 0]
+            )
+            recoded.factors[name] = coded(recode(codes, wanted, what=f"FactorTable: factor {name!r}"), wanted)
+        return recoded
+
     def split(
         self, held_out: float, seed: int = 0, *, stratify: str | None = None
     ) -> tuple["FactorTable", "FactorTable"]:
@@ -317,23 +342,3 @@ class FactorTable:
         if name not in self.factors:
             raise DataError(f"FactorTable: no factor is called {name!r}; {nearest(name, self.factors)}")
         return self.factors[name]
-
-
-def _read_items(items: Any) -> Tensor | MappedRows:
-    try:
-        read = MappedRows(items) if isinstance(items, np.memmap) else as_tensor(items, "FactorTable: items")
-        usable = read.dtype in ITEM_TYPES
-    except (TypeError, ValueError) as error:
-        if isinstance(error, DataError) and "sparse" in str(error):
-            raise
-        raise DataError(
-            f"FactorTable: items don't make one array of numbers ({error}); for sets of differing length use "
-            "SetCollection"
-        ) from error
-    if not usable:
-        raise DataError(
-            f"FactorTable: items are of type {read.dtype}; give uint8 intensities, signed integers or floats"
-        )
-    if not len(read.shape) or not math.prod(read.shape):
-        raise DataError(f"FactorTable: items should be [n, ...] with n of at least 1, got {list(read.shape)}")
-    return read

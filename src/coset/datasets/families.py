@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coset.codes import coded
 from coset.data.files import DataFile
 from coset.data.table import FactorTable
 from coset.datasets.base import DataSet
@@ -114,5 +115,5 @@ def _table(x: Tensor, family: Tensor, mean: Tensor, variance: Tensor) -> FactorT
         variance=variance.repeat_interleave(items),
     )
     # Codes are encoded as numbers, a thousand times faster than as names, and named afterwards.
-    table.values["family"] = [FAMILIES[code] for code in table.values["family"]]
+    table.factors["family"] = coded(table.factors["family"], [FAMILIES[code] for code in table.values["family"]])
     return table

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coset.batch import SetBatch, as_tensor
+from coset.codes import coded, plain, recode
 from coset.errors import DataError, nearest
 from coset.models.saving import Saved
 from coset.programs import Programs
@@ -43,11 +44,14 @@ class Model(Queries, Saved):
         default_objective: what trains the model where nothing else is said: the class and the options of an
             objective, as in a recipe.
         size_from_label: an option that follows from a factor of the data.
+        values: the values of the discrete factors that label sites or are contexts, in the order of their codes, as
+            they were in the data that the model was built for.
     """
 
     observed: Sequence[str] = ("x",)
     constancy: str | None = None
     default_objective: Mapping[str, Any] = MappingProxyType({"class": "EvidenceLowerBound"})
+    values: Mapping[str, list] = MappingProxyType({})
     size_from_label: ClassVar[SizeFromLabel | None] = None
 
     @classmethod
@@ -75,6 +79,7 @@ class Model(Queries, Saved):
             options["contexts"] = list(contexts or (list(known)[:1] if one else known)) or ["context"]
         model = cls(shape, **_from_label(cls.size_from_label, data, options), **options)  # type: ignore[call-arg]
         model.check_range(low, high)
+        model.values = _values_for(model, data)
         return model
 
     def known(self, batch: SetBatch) -> dict[str, Tensor | Partial]:
@@ -87,13 +92,32 @@ class Model(Queries, Saved):
             DataError: A code is beyond the values of its site.
         """
         found: dict[str, Tensor | Partial] = {
-            site: self._read_labels(site, [batch.factors[name] for name in names], batch.x)
+            site: self._read_labels(site, [self._as_built(name, batch.factors[name]) for name in names], batch.x)
             for site, names in self.labels.items()
             if all(name in batch.factors for name in names)
         }
         if self.constancy is not None and batch.constant is not None:
             found[self.constancy] = batch.constant
         return found
+
+    def over_values(self, site: str, scores: Tensor) -> Tensor:
+        """Say of numbers for each code of a one-hot site `[..., V]` which values these are, if the model knows them."""
+        name = self.labels[site][0]
+        return coded(scores, self.values[name]) if name in self.values else scores
+
+    def check_values(self, data: Any) -> None:
+        """Refuse data that label a site with values which the model was not built for.
+
+        Raises:
+            DataError: Names the first of them.
+        """
+        for name in {name for names in self.labels.values() for name in names}:
+            if name in getattr(data, "factors", {}):
+                self._as_built(name, data.factors[name])
+
+    def _as_built(self, name: str, codes: Tensor) -> Tensor:
+        """Codes of a factor in the numbering of the data that the model was built for."""
+        return recode(codes, self.values[name], what=f"factor {name!r}") if name in self.values else plain(codes)
 
     def _read_labels(self, site: str, factors: list[Tensor], like: Tensor) -> Partial:
         """The value of a site that factors `[B, N]` tell, and where they do."""
@@ -113,6 +137,13 @@ class Model(Queries, Saved):
         programs = Programs(self, batch)
         q = programs.infer(particles)
         return q, programs.generate(q)
+
+
+def _values_for(model: Model, data: Any) -> dict[str, list]:
+    """The values of what labels the model's sites or is one of its contexts, where the data are a table."""
+    values = getattr(data, "values", None)
+    wanted = {name for names in model.labels.values() for name in names} | set(model.contexts)
+    return {name: list(known) for name, known in values.items() if name in wanted} if isinstance(values, dict) else {}
 
 
 def _from_label(rule: SizeFromLabel | None, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:

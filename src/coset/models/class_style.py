@@ -104,8 +104,8 @@ class ClassStyle(ItemQueries, Model):
 
     @inference
     def classify(self, items: Any) -> Tensor:
-        """Probabilities of the classes of items `[n, *item_shape]`: `[n, V]`."""
-        return self.class_posterior(self.encoder(self.read_items(items))).softmax(-1)
+        """Probabilities of the classes of items `[n, *item_shape]`: `[n, V]`, over `values` (see `coset.codes`)."""
+        return self.over_values("class", self.class_posterior(self.encoder(self.read_items(items))).softmax(-1))
 
     @inference
     def analogies(self, items: Any) -> Tensor:

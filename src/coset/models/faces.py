@@ -135,8 +135,8 @@ class IntrinsicFaces(ItemQueries, Model):
 
     @inference
     def classify(self, items: Any) -> Tensor:
-        """Probabilities of the people on photographs `[n, *item_shape]`: `[n, V]`."""
-        return self._recognise(self.read_items(items)).softmax(-1)
+        """Probabilities of the people on photographs `[n, *item_shape]`: `[n, V]`, over `values` (`coset.codes`)."""
+        return self.over_values("identity", self._recognise(self.read_items(items)).softmax(-1))
 
     @inference
     def light(self, items: Any) -> Tensor:

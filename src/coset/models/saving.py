@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ FORMAT = 2
 class Saved(PyTorchModelHubMixin):
     """A model that is saved as `config.json`, what its constructor was given, and `model.safetensors`, its weights."""
 
+    values: Mapping[str, list]
     _not_recorded: list[str]
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
@@ -49,12 +51,19 @@ class Saved(PyTorchModelHubMixin):
             )
         target = Path(save_directory)
         target.mkdir(parents=True, exist_ok=True)
-        config = {"format": FORMAT, "model": type(self).__name__} | dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
+        config = {"format": FORMAT, "model": type(self).__name__, "values": dict(self.values)}
+        config |= dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
             result = super().save_pretrained(whole, config=config, **options)
             for name in sorted(os.listdir(whole), reverse=True):  # the weights first, then what announces them
                 os.replace(Path(whole) / name, target / name)
         return result
+
+    @classmethod
+    def _from_pretrained(cls, *, config: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        model: Any = super()._from_pretrained(**options)
+        model.values = dict((config or {}).get("values", {}))  # which no constructor is given
+        return model
 
     @classmethod
     def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
