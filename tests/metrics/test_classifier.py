@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from coset.codes import coded
 from coset.data import FactorTable
 from coset.datasets.digits import Digits
 from coset.errors import DataError, ShapeError
 from coset.metrics import ImageClassifier, load_or_train_classifier, train_classifier
+from coset.metrics.reading import read
 from coset.networks.warp import random_affine
 
 
@@ -135,5 +137,18 @@ def test_other_images_and_other_values_are_refused():
     classifier = ImageClassifier((8, 8), ["across", "down"])
     with pytest.raises(ShapeError, match=r"expected images \[8, 8\], got \[9, 9\]"):
         classifier.predict(torch.rand(2, 9, 9))
-    with pytest.raises(DataError, match="the classifier reads"):
+    with pytest.raises(DataError, match="factor 'bar': the value 'up' is not among the 2"):
         classifier.accuracy(bars(classes=("down", "up")), "bar")
+
+
+def test_a_table_with_other_codes_is_read_by_value():
+    classifier = ImageClassifier((8, 8), ["across", "down", "up"])
+    x = torch.rand(30, 8, 8)
+    found = classifier.predict(x)
+    said = FactorTable(x, bar=[classifier.values[code] for code in found.tolist()])
+    assert classifier.accuracy(said, "bar") == 100
+    part = said[said.factors["bar"] == said.factors["bar"][0]].recode()
+    assert classifier.accuracy(part, "bar") == 100
+    assert read(classifier.predict, part.x(), part, "bar").tolist() == [0] * len(part)
+    codes = coded(torch.tensor([0, 1]), ["sideways", part.values["bar"][0]])
+    assert read(lambda items: codes, x, part, "bar").tolist() == [-1, 0]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from coset.codes import coded, plain, recode
 from coset.data import FactorTable
 from coset.errors import DataError, ShapeError, nearest
 from coset.networks.warp import random_affine
@@ -55,19 +56,17 @@ class ImageClassifier(nn.Module):
 
     @torch.no_grad()
     def predict(self, x: Tensor, block: int = 2000) -> Tensor:
-        """Codes `[n]` of the most probable class of images `[n, *item_shape]`, read in blocks."""
+        """Codes `[n]`, over `values`, of the most probable class of images `[n, *item_shape]`, read in blocks."""
         self.eval()
-        return torch.cat([self(part).argmax(-1).to(x.device) for part in x.split(block)])
+        return coded(torch.cat([self(part).argmax(-1).to(x.device) for part in x.split(block)]), self.values)
 
     def accuracy(self, table: FactorTable, factor: str) -> float:
         """Percentage of a table's items that are read right.
 
         Raises:
-            DataError: The table's factor has other values than the classifier's.
+            DataError: The table's factor has a value that the classifier does not know.
         """
-        codes = _codes("accuracy", table, factor)
-        if table.values[factor] != self.values:
-            raise DataError(f"accuracy: the classifier reads {self.values}, but {factor!r} is {table.values[factor]}")
+        codes = recode(_codes("accuracy", table, factor), self.values, what=f"accuracy: factor {factor!r}")
         rows = torch.arange(len(table), device=table.device).split(2000)
         right = sum(int((self.predict(table.x(part)) == codes[part]).sum()) for part in rows)
         return 100 * right / len(table)
@@ -88,7 +87,7 @@ def train_classifier(
     Raises:
         DataError: No such factor, or one that is continuous or unknown for some items; items that are no images.
     """
-    codes = _codes("train_classifier", table, factor)
+    codes = plain(_codes("train_classifier", table, factor))
     if len(table.item_shape) not in (2, 3) or min(table.item_shape[-2:]) < 8:
         raise DataError(
             f"train_classifier: items should be images [H, W] or [C, H, W] with sides from 8 up, got "

@@ -11,7 +11,7 @@ from torch import Tensor
 from coset.data import FactorTable
 from coset.data.rotation import rotate
 from coset.errors import ConfigurationError, DataError
-from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, rows_with
+from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, read, rows_with
 
 Upright = Callable[[Tensor, Any], Tensor]
 
@@ -184,11 +184,11 @@ def _score(
     for column, owners in enumerate(by_column):
         for row, others in enumerate(by_row):
             real = turn_back(table.x(draw_rows(cells[row][column], samples)).cpu(), rows[row])
-            ceiling[row, column] = (reader(real) == column).double().mean() * 100
+            ceiling[row, column] = (read(reader, real, table, first) == column).double().mean() * 100
             real_spread.append(real.var(0).mean())
             given = {first: table.x(draw_rows(owners, drawn)), second: table.x(draw_rows(others, drawn))}
             made = turn_back(compose(given), rows[row])
-            scores[:, row, column] = (reader(made) == column).double().view(runs, -1).mean(1) * 100
+            scores[:, row, column] = (read(reader, made, table, first) == column).double().view(runs, -1).mean(1) * 100
             spread.append(made.var(0).mean())
     return CompositionResult(
         rows=list(rows),

@@ -8,7 +8,7 @@ import torch
 
 from coset.data import FactorTable
 from coset.errors import ConfigurationError, nearest
-from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, rows_with
+from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, read, rows_with
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def conditional_accuracy(
                 made.append(out.cpu().flatten(0, 1))
                 wanted.append(torch.full((len(made[-1]),), code))
     items, codes = torch.cat(made), torch.cat(wanted)
-    read = {name: reader(items) for name, reader in readers.items()}
+    found_by = {name: read(reader, items, table, name) for name, reader in readers.items()}
     shares, entropy = {}, {}
-    for name, found in read.items():
-        share = torch.bincount(found, minlength=len(table.values[name])).double() / len(found)
+    for name, found in found_by.items():
+        share = torch.bincount(found[found >= 0], minlength=len(table.values[name])).double() / len(found)
         shares[name] = {str(value): 100 * float(part) for value, part in zip(table.values[name], share, strict=False)}
         entropy[name] = float(-(share * share.clamp_min(1e-12).log2()).sum())
-    return ConditionResult(100 * float((read[factor] == codes).double().mean()), shares, entropy)
+    return ConditionResult(100 * float((found_by[factor] == codes).double().mean()), shares, entropy)
