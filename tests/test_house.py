@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "coset"
 # each other.
 STOREYS = (
     ("errors",),
+    ("arguments",),
     ("discovery",),
     ("shapes",),
     ("codes",),

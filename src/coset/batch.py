@@ -43,6 +43,9 @@ class SetBatch:
     views: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self):
+        for name, value in {**self.values, "constant": self.constant, "mask": self.mask, **self.factors}.items():
+            if not isinstance(value, Tensor) and (value is not None or name not in ("constant", "mask")):
+                raise DataError(f"SetBatch: {name} should be a tensor, got {type(value).__name__}; use torch.as_tensor")
         if self.x.ndim < 2 or 0 in self.x.shape[:2]:
             raise ShapeError(
                 f"SetBatch: x should be [B, N, ...] with at least one set of one item, got {list(self.x.shape)}; for "
@@ -140,15 +143,22 @@ def as_tensor(items: Any, what: str = "items") -> Tensor:
     if isinstance(items, Tensor):
         if items.layout != torch.strided:
             raise DataError(f"{what}: a sparse tensor; make it dense first, by items.to_dense()")
-        return items.detach()
+        return _check_real(items.detach(), what)
     if hasattr(items, "toarray"):
         raise DataError(f"{what}: a sparse matrix, {type(items).__name__}; make it dense first, by items.toarray()")
     if isinstance(items, np.ma.MaskedArray) and np.ma.is_masked(items):
         raise DataError(f"{what}: {int(np.ma.count_masked(items))} numbers are masked; fill them in or leave them out")
     try:
-        return tensor_over(np.asarray(items))
+        return _check_real(tensor_over(np.asarray(items)), what)
     except (TypeError, ValueError) as reason:
         raise DataError(f"{what}: not an array of numbers ({reason}); give items of one shape") from reason
+
+
+def _check_real(numbers: Tensor, what: str) -> Tensor:
+    if numbers.is_complex() or numbers.is_meta:
+        kind = "a meta tensor, which holds none" if numbers.is_meta else f"of type {numbers.dtype}"
+        raise DataError(f"{what}: expected real numbers, got {kind}; take real and imaginary part, or the numbers")
+    return numbers
 
 
 def tensor_over(array: np.ndarray) -> Tensor:
@@ -232,13 +242,13 @@ def read_sets(x: Any, mask: Any, item_shape: tuple[int, ...], like: Tensor, what
         )
     single = x.ndim == event + 1
     if mask is not None:
-        mask = torch.as_tensor(mask, dtype=x.dtype, device=x.device)
+        mask = as_tensor(mask, "mask").to(x)
         mask = mask.unsqueeze(0) if single and mask.ndim == 1 else mask
     x = x.unsqueeze(0) if single else x
     if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
         raise ShapeError(f"mask: expected {list(x.shape[:2])}, one entry an item, got {list(mask.shape)}")
     if mask is not None and not bool((present := mask.sum(1)).all()):
-        raise ShapeError(f"{what}: set {int(present.argmin())} has no item; leave it out")
+        raise ShapeError(f"{what}: the mask leaves set {int(present.argmin())} without any item; leave it out")
     return SetBatch(x, mask=mask), single
 
 

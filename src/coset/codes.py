@@ -1,6 +1,6 @@
 """Codes that know what they stand for, so that those of two tables are compared by value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,3 +106,23 @@ def recode(codes: Tensor, vocabulary: Sequence[Any], absent: int | None = None, 
             found[code] = -1
     table = torch.tensor([*found, -1], device=codes.device)  # code −1 is the last
     return table[plain(codes)]
+
+
+def occurring(codes: Coded) -> list:
+    """The values that occur among codes, in their order.
+
+    >>> occurring(coded(torch.tensor([2, -1, 0]), ["a", "b", "c"]))
+    ['a', 'c']
+    """
+    return [codes.vocabulary[code] for code in plain(codes).unique().tolist() if code >= 0]
+
+
+def read_vocabulary(name: str, values: Any) -> list:
+    """Read the values that codes shall be over.
+
+    Raises:
+        DataError: They are no list of different values.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable) or len(set(wanted := list(values))) < len(wanted):
+        raise DataError(f"recode: {name}: expected a list of values, each once, got {values!r}")
+    return wanted

@@ -401,7 +401,7 @@ def test_drawing_is_fast():
         (ConfigurationError, "items should be", {"items": (0, 3)}),
         (ConfigurationError, "items should be", {"items": (4, 3)}),
         (ConfigurationError, "items should be", {"items": (1, 2, 3)}),
-        (ConfigurationError, "items should be", {"items": 2.5}),
+        (ConfigurationError, "items: expected a whole number or", {"items": 2.5}),
         (ConfigurationError, "batch should be at least 1", {"batch": 0}),
         (ConfigurationError, "batches should be at least 1", {"batches": 0}),
         (ConfigurationError, "incomplete", {"incomplete": "ignore"}),
@@ -518,7 +518,7 @@ def test_collection_knows_its_sets():
 @pytest.mark.parametrize(
     ("message", "sets", "options"),
     [
-        ("no set was given", [], {}),
+        ("expected a list of sets", [], {}),
         ("set 1 cannot be used.*n of at least 1", [np.zeros((2, 3)), np.zeros((0, 3))], {}),
         (r"set 1 has items of shape \[4\]", [np.zeros((2, 3)), np.zeros((2, 4))], {}),
         ("set 1 has items.*uint8", [np.zeros((2, 3)), np.zeros((2, 3), np.uint8)], {}),

@@ -240,7 +240,7 @@ def test_labels_beyond_the_classes_are_refused(table):
         ({"classes": 0}, "classes: too small"),
         ({"style_dim": 0}, "style_dim: too small"),
         ({"features": 0}, "features: too small"),
-        ({"likelihood": "poisson"}, "unknown likelihood"),
+        ({"likelihood": "poisson"}, "likelihood: expected one of"),
         ({"architecture": "strided"}, "convolutions take images"),
     ],
 )
@@ -252,12 +252,12 @@ def test_options_that_make_no_sense_are_refused(options, message):
 def test_codes_and_styles_that_do_not_exist_are_refused():
     model = build()
     for code in (-1, 3):
-        with pytest.raises(ConfigurationError, match=f"code: expected a code from 0 to 2, got {code}"):
+        with pytest.raises(ConfigurationError, match=f"code: expected a code, from 0 to 2 in this model, got {code}"):
             model.sample(code=code)
     with pytest.raises(ConfigurationError, match=r"sample: nothing is called 'cod'.*did you mean 'code'"):
         model.sample(cod=1)
     assert model.sample(n=3, code=[2, 0, 1]).shape == (3, 6)  # one an item
-    with pytest.raises(ShapeError, match=r"style: expected \[n, 2\], got \[5, 3\]"):
+    with pytest.raises(ShapeError, match=r"style: expected codes \[n, 2\].*got \[5, 3\]"):
         model.decode_styles(0, torch.randn(5, 3))
 
 

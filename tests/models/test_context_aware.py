@@ -462,10 +462,10 @@ def test_reconstruction_reads_every_item_where_nothing_is_constant():
         (DataError, "array of numbers", lambda m: m.embed(["text"])),
         (ShapeError, r"shape \[5\], got .*\[2, 6\]", lambda m: m.embed(torch.rand(2, 6))),
         (ShapeError, "at least one item", lambda m: m.embed_sets(torch.rand(2, 0, 5))),
-        (ShapeError, "set 1 has no item", lambda m: m.embed_sets([torch.rand(2, 5), torch.rand(0, 5)])),
+        (ShapeError, "set 1 without any item", lambda m: m.embed_sets([torch.rand(2, 5), torch.rand(0, 5)])),
         (
             ShapeError,
-            "set 0 has no item",
+            "set 0 without any item",
             lambda m: m.embed_sets(torch.rand(2, 3, 5), torch.tensor([[0, 0, 0], [1, 1, 1]])),
         ),
         (ShapeError, "mask", lambda m: m.embed_sets(torch.rand(2, 3, 5), torch.ones(2, 4))),

@@ -102,7 +102,7 @@ def test_wrong_requests_are_refused_with_what_was_expected():
     x = torch.rand(2, 8, 8)
     with pytest.raises(ShapeError, match=r"\[2, 3\], got \[3, 3\]"):
         model.relight(x, torch.eye(3))
-    with pytest.raises(ConfigurationError, match="a code from 0 to 2, got 3"):
+    with pytest.raises(ConfigurationError, match="a code, from 0 to 2 in this model, got 3"):
         model.swap(x, [3])
     with pytest.raises(ConfigurationError, match="people: too small"):
         IntrinsicFaces((4,), people=1)

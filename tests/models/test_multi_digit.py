@@ -134,7 +134,7 @@ def test_what_users_get(model):
 
 
 def test_bad_counts_and_canvases_are_refused(model):
-    with pytest.raises(ConfigurationError, match="count: expected a code from 0 to 3, got 4"):
+    with pytest.raises(ConfigurationError, match="count: expected a code, from 0 to 3 in this model, got 4"):
         model.sample(2, count=4)
     with pytest.raises(ConfigurationError, match="square"):
         MultiDigit((20, 30))

@@ -1,7 +1,7 @@
 """Sets as they were found, each an array of its own length."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -40,8 +40,8 @@ class SetCollection:
     """
 
     def __init__(self, sets: Sequence[Any], constant: Any = None, contexts: Sequence[str] | None = None):
-        if not len(sets):
-            raise DataError("SetCollection: no set was given; it needs at least one")
+        if not isinstance(sets, Iterable) or not len(sets):
+            raise DataError(f"SetCollection: expected a list of sets, at least one, got {sets!r}")
         read = [_read_set(index, items) for index, items in enumerate(sets)]
         first = read[0]
         for index, items in enumerate(read):

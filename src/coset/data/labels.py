@@ -6,11 +6,13 @@ import math
 import torch
 from torch import Tensor
 
+from coset.arguments import checked
 from coset.codes import plain
 from coset.data.table import FactorTable
 from coset.errors import DataError, nearest
 
 
+@checked
 def hide_labels(table: FactorTable, factor: str, labels: int, seed: int = 0, balanced: bool = True) -> FactorTable:
     """Copy a table so that a factor is known of `labels` items only, drawn at random, and unknown of all others.
 

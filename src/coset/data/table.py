@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coset.arguments import checked
 from coset.batch import as_numbers
-from coset.codes import Coded, coded, plain, recode
+from coset.codes import Coded, coded, occurring, read_vocabulary, recode
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
-from coset.data.item_types import read_items
 from coset.data.memory_map import MappedRows
 from coset.data.patterns import Patterns, read_patterns
+from coset.data.reading import read_items, read_rows
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
-from coset.errors import DataError, nearest
+from coset.errors import ConfigurationError, DataError, nearest
 
 BLOCK = 1 << 22  # elements read at a time where a table may be larger than memory
 
@@ -92,22 +93,14 @@ class FactorTable:
 
     def __getitem__(self, rows: Any) -> "FactorTable":
         """Keep the rows with these indices, or those where a boolean mask `[n]` is true."""
-        if isinstance(rows, slice):
-            rows = range(*rows.indices(len(self)))
-        index = torch.as_tensor(rows, device=self.device)
-        if index.dtype == torch.bool:
-            if index.shape != (len(self),):
-                raise DataError(f"FactorTable: a mask over {len(self)} items is needed, got {list(index.shape)}")
-            index = index.nonzero()  # [m, 1]
-        index = index.reshape(-1)  # [m]
-        if not len(index):
-            raise DataError("FactorTable: no row was chosen; a table needs at least one")
+        index = read_rows(rows, len(self)).to(self.device)  # [m]
         subset = copy.copy(self)
         subset.items = self.items[index] if isinstance(self.items, Tensor) else self.items.select(index)
         subset.factors = {name: codes[index] for name, codes in self.factors.items()}
         subset.views = {name: view[index] for name, view in self.views.items()}
         return subset
 
+    @checked
     def with_view(self, name: str, items: Any) -> "FactorTable":
         """Join a second view of the items, such as a caption of each picture, which models observe by its name.
 
@@ -130,7 +123,15 @@ class FactorTable:
         return joined
 
     def to(self, device: torch.device | str) -> "FactorTable":
-        """Move items and factors to a device, where sets are then drawn; a memory map is read for that."""
+        """Move items and factors to a device, where sets are then drawn; a memory map is read for that.
+
+        Raises:
+            ConfigurationError: There is no such device.
+        """
+        try:
+            device = torch.device(device)
+        except RuntimeError as reason:
+            raise ConfigurationError(f"FactorTable: no device is called {device!r}; give cpu, cuda or mps") from reason
         moved = copy.copy(self)
         moved.items = (self.items if isinstance(self.items, Tensor) else self.items[:]).to(device)
         moved.factors = {name: codes.to(device) for name, codes in self.factors.items()}
@@ -185,7 +186,7 @@ class FactorTable:
             return [values[code] for code in codes.tolist()]
         return [None if math.isnan(number) else number for number in codes.tolist()]
 
-    def where(self, **values: Any) -> "FactorTable":
+    def where(self, /, **values: Any) -> "FactorTable":
         """The rows on which every named factor has the given value, for instance to condition on them.
 
         Raises:
@@ -199,7 +200,7 @@ class FactorTable:
         for name, value in values.items():
             codes = self._codes(name)
             if name in self.values:
-                if value not in self.values[name]:
+                if getattr(value, "ndim", 0) or value not in self.values[name]:
                     known = nearest(str(value), map(str, self.values[name]))
                     raise DataError(f"FactorTable.where: {name!r} is never {value!r}; {known}")
                 value = self.values[name].index(value)
@@ -209,7 +210,7 @@ class FactorTable:
             raise DataError(f"FactorTable.where: no item has {cell}; ask for a combination that exists")
         return self[keep]
 
-    def recode(self, **values: Sequence[Any]) -> "FactorTable":
+    def recode(self, /, **values: Sequence[Any]) -> "FactorTable":
         """Number the values of discrete factors as another table or a model does: `table.recode(**model.values)`.
 
         Args:
@@ -217,7 +218,7 @@ class FactorTable:
                 discrete factor, so that what a subset has lost is gone. Names of other factors are passed over.
 
         Raises:
-            DataError: A value that occurs is not among them.
+            DataError: A value that occurs is not among them, or they are no list of different values.
 
         >>> table = FactorTable(torch.zeros(3, 1), digit=[7, None, 9])
         >>> table.recode(digit=range(10)).factors["digit"].tolist(), table[[0]].recode().values
@@ -225,16 +226,14 @@ class FactorTable:
         """
         recoded = copy.copy(self)
         recoded.factors = dict(self.factors)
-        for name, known in self.values.items():
-            if values and name not in values:
+        for name, codes in self.factors.items():
+            if not isinstance(codes, Coded) or (values and name not in values):
                 continue
-            codes = self.factors[name]
-            wanted = (
-                list(values[name]) if values else [known[code] for code in plain(codes).unique().tolist() if code >= 0]
-            )
+            wanted = occurring(codes) if not values else read_vocabulary(name, values[name])
             recoded.factors[name] = coded(recode(codes, wanted, what=f"FactorTable: factor {name!r}"), wanted)
         return recoded
 
+    @checked
     def split(
         self, held_out: float, seed: int = 0, *, stratify: str | None = None
     ) -> tuple["FactorTable", "FactorTable"]:
@@ -253,7 +252,7 @@ class FactorTable:
         (40, 10)
         """
         size = round(held_out * len(self)) if held_out < 1 else int(held_out)
-        if not 0 < size < len(self):
+        if not 0 < size < len(self) or (held_out > 1 and size != held_out):
             raise DataError(
                 f"FactorTable.split: of {len(self)} items, holding out {held_out} leaves one part empty; give a "
                 f"fraction between 0 and 1, or a number of rows between 1 and {len(self) - 1}"
@@ -269,6 +268,7 @@ class FactorTable:
             order = order[((rank + 0.5) / count.repeat_interleave(count)).argsort(stable=True)]
         return self[order[size:].sort().values], self[order[:size].sort().values]
 
+    @checked
     def sets(
         self,
         contexts: Iterable[str] | None = None,

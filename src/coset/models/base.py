@@ -67,6 +67,7 @@ class Model(Queries, Saved):
         Raises:
             DataError: The data has no such factor, or values that the likelihood does not take.
         """
+        contexts = (contexts,) if isinstance(contexts, str) else contexts
         shape, low, high, known = _describe(data)
         for name in contexts or ():
             if name not in known:
@@ -171,8 +172,11 @@ def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
     """Shape of the items, their smallest and largest number, and the names of what sets may hold constant."""
     if hasattr(data, "range"):
         return tuple(data.item_shape), *data.range(), list(getattr(data, "contexts", None) or data.factors)
-    listed = isinstance(data, Sequence)
+    listed = isinstance(data, Sequence) and not isinstance(data, str)
     parts = [as_tensor(part) for part in (data if listed else [data])]
+    if not parts or len({part.shape[1:] for part in parts}) > 1 or not all(part.numel() for part in parts):
+        shapes = [list(part.shape) for part in parts[:5]]
+        raise DataError(f"data: expected items, or sets of items of one shape, at least one in each, got {shapes}")
     bounds = [part.aminmax() for part in parts]
     low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
     scale = 255 if parts[0].dtype == torch.uint8 else 1

@@ -18,7 +18,7 @@ from torch.distributions import OneHotCategorical
 
 from coset.batch import SetBatch
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, ShapeError
+from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -121,10 +121,9 @@ class ClassStyle(ItemQueries, Model):
 
         Raises:
             ShapeError: These are no styles of this model.
+            DataError: These are no finite numbers.
             ConfigurationError: The class has no such code.
         """
-        style = torch.as_tensor(style).to(self.class_posterior.weight)
-        if style.ndim != 2 or style.shape[1] != self.style_dim:
-            raise ShapeError(f"style: expected [n, {self.style_dim}], got {list(style.shape)}")
+        style = self.read_codes(style, self.style_dim, "style")
         label = self.read_value("class", code, len(style))
         return self.decode((len(style), 1), replay={"class": label, "style": style.unsqueeze(1)})[:, 0]

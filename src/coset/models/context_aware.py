@@ -99,10 +99,10 @@ class ContextAwareLearner(SetQueries, Model):
         infer_a: Literal["any", "exactly-one"] | None = None,
     ):
         super().__init__()
-        if not contexts or len(set(contexts)) != len(contexts) or isinstance(contexts, str):
-            raise ConfigurationError(f"contexts: expected one or more distinct names, got {contexts!r}")
+        if not contexts or len(set(contexts)) != len(contexts) or any(not name or "+" in name for name in contexts):
+            raise ConfigurationError(f"contexts: expected one or more distinct names without '+', got {contexts!r}")
         if pooling not in ("product", "mean"):
-            raise ConfigurationError(f"unknown pooling {pooling!r}: product or mean")
+            raise ConfigurationError(f"pooling: expected product or mean, got {pooling!r}")
         if infer_a not in (None, "any", "exactly-one"):
             raise ConfigurationError(f"unknown infer_a {infer_a!r}: None, 'any' or 'exactly-one'")
         for name, size in dict(context_dim=context_dim, z_dim=z_dim, features=features, hidden=hidden).items():

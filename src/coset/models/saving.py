@@ -15,6 +15,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from torch import Tensor
 
+from coset.arguments import check_arguments, check_names
 from coset.discovery import classes
 from coset.errors import CheckpointError, nearest
 
@@ -29,10 +30,16 @@ class Saved(PyTorchModelHubMixin):
     _not_recorded: list[str]
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
-        """Record the constructor's arguments as Python's own numbers, words and lists, which JSON can hold."""
+        """Check the constructor's arguments, and record them as Python's own numbers and words, which JSON can hold.
+
+        Raises:
+            ConfigurationError: An argument is not of the type that the constructor says, or has another name.
+        """
+        check_names(cls.__name__, cls, list(options))
+        given = inspect.signature(cls).bind_partial(*args, **options).arguments
+        check_arguments(cls.__name__, cls.__init__, given)
         plain = {name: _as_python(value) for name, value in options.items()}
         model = super().__new__(cls, *map(_as_python, args), **plain)
-        given = inspect.signature(cls).bind_partial(*args, **options).arguments
         model._not_recorded = [name for name, value in given.items() if not _is_json(_as_python(value))]
         return model
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coset.batch import SetBatch
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, ShapeError
+from coset.errors import ConfigurationError
 from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -80,9 +80,7 @@ class VAE(ItemQueries, Model):
 
         Raises:
             ShapeError: These are no codes of this model.
+            DataError: These are no finite numbers.
         """
-        like = next(self.parameters())
-        codes = z.to(like) if isinstance(z, Tensor) else like.new_tensor(z)
-        if codes.ndim != 2 or codes.shape[1] != self.z_dim or not len(codes):
-            raise ShapeError(f"z: expected codes [n, {self.z_dim}], got {list(codes.shape)}")
+        codes = self.read_codes(z, self.z_dim, "z")
         return self.decode((len(codes), 1), replay={"z": codes.unsqueeze(1)})[:, 0]

@@ -33,6 +33,14 @@ def default_architecture(item_shape: Sequence[int]) -> Architecture:
     return "dense" if len(item_shape) == 1 else "convolutional"
 
 
+def _check_sizes(item_shape: Sequence[int], architecture: str, channels: Sequence[int]) -> None:
+    if not item_shape or min(item_shape) < 1:
+        raise ConfigurationError(f"item_shape: expected sizes from 1 up, such as (28, 28), got {tuple(item_shape)}")
+    needed = architecture in ("convolutional", "strided")
+    if any(width < 1 for width in channels) or (needed and not len(channels)):
+        raise ConfigurationError(f"channels: expected one number from 1 up for each group, got {list(channels)}")
+
+
 class ItemEncoder(nn.Module):
     """Features of each item, in one pass over all items of all sets.
 
@@ -50,7 +58,7 @@ class ItemEncoder(nn.Module):
         features: size of the feature vector; of the item itself with `none`.
 
     Raises:
-        ConfigurationError: An unknown architecture, or convolutions of items that are no images.
+        ConfigurationError: An unknown architecture, a size below 1, or convolutions of items that are no images.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class ItemEncoder(nn.Module):
     ):
         super().__init__()
         self.item_shape, self.features = tuple(item_shape), features
+        _check_sizes(self.item_shape, architecture, channels)
         size = math.prod(self.item_shape)
         self.input_shape: tuple[int, ...] = (size,)
         match architecture:

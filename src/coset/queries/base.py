@@ -1,6 +1,7 @@
 """What questions to a model share: reading what users hand over, encoding it, and decoding values of sites."""
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -11,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coset.batch import SetBatch, read_items, read_sets
+from coset.arguments import check_memory, checked
+from coset.batch import SetBatch, as_tensor, read_items, read_sets
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.programs import Programs, evaluating
 from coset.trace import Partial, Trace
@@ -23,7 +25,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def inference(method: Method) -> Method:
-    """Run a model's method in evaluation mode and without gradient."""
+    """Run a model's method in evaluation mode and without gradient, on arguments of the types that it names."""
+    method = checked(method)
 
     @functools.wraps(method)
     def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -92,12 +95,14 @@ class Queries(nn.Module, ABC):
             draw: return draws from p(x | …) rather than its mean.
 
         Raises:
-            ConfigurationError: No set or no item is asked for, or the temperature is negative.
+            ConfigurationError: No set or no item is asked for, more than fit into memory, or the temperature is
+                negative.
         """
         if shape[0] < 1 or shape[1] < 1:
             raise ConfigurationError(f"expected at least one set and one item to generate, got {shape}")
+        check_memory(f"{shape[0]} sets of {shape[1]} items", math.prod((*shape, *self.item_shape)))
         if temperature < 0:
-            raise ConfigurationError(f"temperature: expected 0 or more, got {temperature}")
+            raise ConfigurationError(f"temperature: expected 0, for the centres alone, or more, got {temperature}")
         p = Trace(observed, replay, temperature=dict.fromkeys(self.item_sites, temperature))
         self.generate(p, shape)
         p.check_visited()
@@ -115,12 +120,13 @@ class Queries(nn.Module, ABC):
         Bytes are intensities and are divided by 255.
 
         Raises:
-            ShapeError: The last axes are not this model's items.
+            ShapeError: The last axes are not this model's items, or there is none.
             DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
         """
         x = read_items(items, self.item_shape, self._like, what)
-        if x.numel():
-            self.check_range(*torch.aminmax(x), what=what)
+        if not x.numel():
+            raise ShapeError(f"{what}: there is no item in {list(x.shape)}; give at least one")
+        self.check_range(*torch.aminmax(x), what=what)
         return x
 
     def read_sets(self, x: Any, mask: Any = None, what: str = "x") -> tuple[SetBatch, bool]:
@@ -167,19 +173,33 @@ class Queries(nn.Module, ABC):
         """
         word = word or site
         if site in self.discrete:
-            codes = torch.as_tensor(value, device=self.device)
-            if codes.is_floating_point() or codes.shape not in ((), (n,)):
+            codes = as_tensor(value, word).to(self.device)
+            if codes.is_floating_point() or codes.dtype == torch.bool or codes.shape not in ((), (n,)):
                 raise ShapeError(f"{word}: expected a code, or one an item [{n}], got {value!r}")
             most = self.discrete[site] - 1
             if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) <= most):
                 wrong = int(codes.min()) if int(codes.min()) < 0 else int(codes.max())
-                raise ConfigurationError(f"{word}: expected a code from 0 to {most}, got {wrong}")
+                raise ConfigurationError(f"{word}: expected a code, from 0 to {most} in this model, got {wrong}")
             return F.one_hot(codes.expand(n), most + 1).to(self._like).unsqueeze(1)
         size = len(self.labels[site])
-        numbers = torch.as_tensor(value).to(self._like)
+        numbers = as_tensor(value, word).to(self._like)
         if tuple(numbers.shape) not in ((size,), (n, size)):
             raise ShapeError(f"{word}: expected [{size}], or one an item [{n}, {size}], got {list(numbers.shape)}")
         return numbers.expand(n, size).unsqueeze(1)
+
+    def read_codes(self, codes: Any, size: int, what: str) -> Tensor:
+        """Turn codes `[n, size]` into numbers where the parameters live.
+
+        Raises:
+            ShapeError: They have another size, or there is none.
+            DataError: These are no finite numbers.
+        """
+        read = as_tensor(codes, what).to(self._like)
+        if read.ndim != 2 or read.shape[-1] != size or not len(read):
+            raise ShapeError(f"{what}: expected codes [n, {size}] with n of at least 1, got {list(read.shape)}")
+        if not bool(read.isfinite().all()):
+            raise DataError(f"{what}: codes contain NaN or infinity; look at where they came from")
+        return read
 
     def _code(self, q: Trace, items: int) -> Tensor:
         """The values of `codes` of items that were encoded as sets of their own, side by side: `[n, D]`."""

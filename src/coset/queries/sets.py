@@ -169,6 +169,8 @@ class SetQueries(Queries):
             ShapeError: Contexts come with different numbers of sets, or codes of another size.
             DataError: Codes are no finite numbers.
         """
+        if not isinstance(given or {}, Mapping):
+            raise ConfigurationError(f"compose: expected contexts by name, a mapping, got {type(given).__name__}")
         contexts = {**(given or {}), **contexts}
         if not contexts:
             raise ConfigurationError(f"compose needs at least one context; {nearest('', self.contexts)}")
@@ -200,15 +202,8 @@ class SetQueries(Queries):
 
     def _read_codes(self, codes: Any, name: str) -> tuple[Tensor, bool]:
         """Codes of a context `[B, C]`, or `[C]` for one set, and whether it is one."""
-        read = as_tensor(codes, name).to(self._like)
-        if read.ndim not in (1, 2) or read.shape[-1] != self.context_dim or not len(read):
-            raise ShapeError(
-                f"{name}: expected codes [B, {self.context_dim}] or [{self.context_dim}] of embed_sets, got "
-                f"{list(read.shape)}"
-            )
-        if not bool(read.isfinite().all()):
-            raise DataError(f"{name}: codes contain NaN or infinity")
-        return torch.atleast_2d(read), read.ndim == 1
+        read = as_tensor(codes, name)
+        return self.read_codes(torch.atleast_2d(read), self.context_dim, name), read.ndim == 1
 
     def read_constant(self, constant: Any, sets: int) -> Tensor:
         """Read context names, or rows of 0 and 1, as `a` `[B, K]`.
@@ -225,9 +220,11 @@ class SetQueries(Queries):
             for name in constant:
                 if name not in self.contexts:
                     raise ConfigurationError(f"constant: no context {name!r}; {nearest(name, self.contexts)}")
+                if constant.count(name) > 1:
+                    raise ConfigurationError(f"constant: {name!r} is named twice in {list(constant)}; name it once")
             row = [float(name in constant) for name in self.contexts]
             return torch.tensor(row, dtype=like.dtype, device=like.device).expand(sets, -1)
-        a = torch.as_tensor(constant, dtype=like.dtype, device=like.device)
+        a = as_tensor(constant, "constant").to(like)
         if a.shape[-1:] != (len(self.contexts),) or a.ndim > 2 or (a.ndim == 2 and len(a) not in (1, sets)):
             raise ShapeError(f"constant: expected names or [{sets}, {len(self.contexts)}], got shape {list(a.shape)}")
         if not bool(((a == 0) | (a == 1)).all()):

@@ -1,4 +1,4 @@
-"""Items as a table holds them: which types of numbers, and memory maps as they are."""
+"""What a table is given, read: items of which types of numbers, and rows."""
 
 import math
 from typing import Any
@@ -41,3 +41,27 @@ def read_items(items: Any) -> Tensor | MappedRows:
     if not len(read.shape) or not math.prod(read.shape):
         raise DataError(f"FactorTable: items should be [n, ...] with n of at least 1, got {list(read.shape)}")
     return read
+
+
+def read_rows(rows: Any, count: int) -> Tensor:
+    """Read rows of a table: a slice, indices, or a mask `[count]` of booleans, as indices `[m]`.
+
+    Raises:
+        DataError: They are neither, there is none, or one is beyond the table.
+    """
+    if isinstance(rows, slice):
+        rows = list(range(*rows.indices(count)))
+    index = as_tensor(rows, "FactorTable: rows")
+    if index.dtype == torch.bool:
+        if index.shape != (count,):
+            raise DataError(f"FactorTable: a mask over {count} items is needed, got {list(index.shape)}")
+        index = index.nonzero()  # [m, 1]
+    if not index.numel():
+        raise DataError("FactorTable: no row was chosen; a table needs at least one")
+    if index.is_floating_point() or index.dtype == torch.uint8:
+        raise DataError(f"FactorTable: rows should be whole numbers, or a mask of booleans, got {index.dtype}")
+    index = index.reshape(-1).long()  # [m]
+    low, high = (int(bound) for bound in index.aminmax())
+    if low < -count or high >= count:
+        raise DataError(f"FactorTable: of {count} rows there is none at {high if high >= count else low}")
+    return index
