@@ -324,9 +324,9 @@ def test_what_does_not_fit_together_is_refused(error, message, data, options):
 class MeanBound(nn.Module):
     """Minus the weighted bound, averaged over sets; noiseless, so that it does not matter who draws."""
 
-    def __init__(self):
+    def __init__(self, norm):
         super().__init__()
-        self.model = build("mean", norm="layer")
+        self.model = build("mean", norm=norm)
 
     def forward(self, x, a):
         batch = SetBatch(x, a)
@@ -346,7 +346,7 @@ def sampler():
     return table().sets(["digit", "rotation"], batches=2, items=3, batch=4, seed=7)
 
 
-def one_of_two_processes(rank, meeting, results):
+def one_of_two_processes(rank, meeting, results, norm):
     """What this file does when run as a script: the gradient of one shard, averaged by DistributedDataParallel."""
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
@@ -354,15 +354,18 @@ def one_of_two_processes(rank, meeting, results):
     shard = sampler()
     (batch,) = iter(shard)  # the sampler finds its rank by itself
     assert len(shard) == 1
-    torch.save(gradients(DistributedDataParallel(MeanBound()), batch.x, batch.constant), results)
+    module = DistributedDataParallel(MeanBound(norm))
+    found = gradients(module, batch.x, batch.constant)
+    torch.save(found | dict(module.module.named_buffers()), results)
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path):
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path, norm):
     torch.set_default_dtype(torch.float64)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     commands = [
-        [sys.executable, __file__, str(rank), str(tmp_path / "meeting"), str(tmp_path / f"{rank}.pt")]
+        [sys.executable, __file__, str(rank), str(tmp_path / "meeting"), str(tmp_path / f"{rank}.pt"), norm]
         for rank in (0, 1)
     ]
     processes = [
@@ -374,7 +377,8 @@ def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path):
         assert process.returncode == 0, output
     batches = list(sampler())
     joint = torch.cat([batch.x for batch in batches]), torch.cat([batch.constant for batch in batches])
-    expected = gradients(MeanBound(), *joint)
+    module = MeanBound(norm)
+    expected = gradients(module, *joint) | dict(module.named_buffers())
     shards = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name, gradient in expected.items():
         torch.testing.assert_close(shards[0][name], gradient, atol=1e-10, rtol=0)
@@ -388,4 +392,4 @@ def test_a_schedule_of_learning_rates_has_a_name():
 
 
 if __name__ == "__main__":
-    one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

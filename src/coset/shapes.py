@@ -13,6 +13,7 @@ ordinary mini-batch of items is `B` sets of one item.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -77,6 +78,28 @@ def flatten_items(value: Tensor, event_dims: int) -> tuple[Tensor, tuple[int, ..
     """
     lead = tuple(value.shape[: value.ndim - event_dims])
     return value.reshape(math.prod(lead), *value.shape[value.ndim - event_dims :]), lead  # [S·B·N, ...]
+
+
+def for_present(network: Callable[[Tensor], Tensor], x: Tensor, mask: Tensor | None, event_dims: int = 1) -> Tensor:
+    """Map items `[..., *event]` by a network of rows `[n, *event]`; absent items do not reach it, and get zeros.
+
+    So padding enters no statistic of a batch, and costs nothing. To find the present items makes the host wait, where
+    there is a mask.
+
+    >>> for_present(lambda rows: rows - rows.mean(0), torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[1, 1, 0]]))
+    tensor([[[-1.],
+             [ 1.],
+             [ 0.]]])
+    """
+    flat, lead = flatten_items(x, event_dims)
+    if mask is None:
+        out = network(flat)
+    else:
+        present = mask.expand(lead).reshape(-1) > 0
+        found = network(flat[present])
+        out = found.new_zeros(len(flat), *found.shape[1:])
+        out[present] = found
+    return out.view(*lead, *out.shape[1:])
 
 
 def join(*parts: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ class Repeated:
 
     def __init__(self, trace: Any, prefix: str, present: Tensor):
         self.trace, self.prefix, self.present = trace, prefix, present
+        self.mask = None if trace.mask is None else trace.mask.unsqueeze(-1)  # of the items, for all repetitions
 
     def sample(self, name: str, distribution: Distribution, axes: str = "BN") -> Tensor:
         """Visit the site of every repetition; the distribution has the axes `axes` and `R`."""

@@ -138,7 +138,7 @@ def test_summary_of_fifty_takes_no_pass_per_candidate():
 class Weights(torch.nn.Module):
     """Natural parameters for 0 whose precision is the item's first number."""
 
-    def forward(self, x):
+    def forward(self, x, mask=None):
         return torch.zeros_like(x[..., None, :3]), x[..., None, :1].expand(*x.shape[:-1], 1, 3)
 
 

@@ -22,7 +22,7 @@ from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.queries import ItemQueries, inference
 from coset.shapes import join
 from coset.trace import Repeated, Trace
@@ -82,13 +82,13 @@ class ClassStyle(ItemQueries, Model):
 
     def infer(self, q: Trace | Repeated, batch: SetBatch) -> None:
         """q(class | x) q(style | x, class)."""
-        features = self.encoder(batch.x)  # [B, N, F]
+        features = self.encoder(batch.x, q.mask)  # [B, N, F]
         label = q.sample("class", OneHotCategorical(logits=self.class_posterior(features), validate_args=False))
         q.sample("style", self.style_posterior(join(features, label)))
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(class) p(style) p(x | class, style)."""
-        return p.sample("x", self.likelihood(self.decode_latents(*self.latents(p, shape))))
+        return p.sample("x", self.likelihood(self.decode_latents(*self.latents(p, shape), p.mask)))
 
     def latents(self, p: Trace | Repeated, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """p(class) p(style)."""
@@ -97,10 +97,10 @@ class ClassStyle(ItemQueries, Model):
         label = p.sample("class", OneHotCategorical(logits=evenly, validate_args=False))
         return label, p.sample("style", standard_normal(like.new_zeros(*shape, self.style_dim)))
 
-    def decode_latents(self, label: Tensor, style: Tensor) -> Tensor:
+    def decode_latents(self, label: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
         """Parameters of p(x | class, style) `[..., *item_shape]`."""
         # As long as a style is on average: a one-hot vector of length 1 is drowned by it for thousands of steps.
-        return self.decoder(join(label * math.sqrt(self.style_dim), style))
+        return self.decoder(join(label * math.sqrt(self.style_dim), style), mask)
 
     @inference
     def classify(self, items: Any) -> Tensor:

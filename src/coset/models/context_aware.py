@@ -23,7 +23,7 @@ from coset.models.base import Model
 from coset.networks.contexts import SeparateContexts, TiedContexts
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.networks.pooling import StatisticNetwork
 from coset.queries import SetQueries, inference
 from coset.shapes import join, spread
@@ -130,22 +130,20 @@ class ContextAwareLearner(SetQueries, Model):
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3."""
-        features = self.encoder(batch.x)  # [B, N, F]
-        encoded = self.coding.encode(features)
+        features = self.encoder(batch.x, q.mask)  # [B, N, F]
+        encoded = self.coding.encode(features, q.mask)
         of_a = self._a_posterior(features, batch, known="a" in q.observed)
         a = q.sample("a", of_a, axes="B")
         q.note("constant", a if a.ndim == 2 else probability_vector(of_a))
-        constant = q.sample(
-            "context.constant", self.coding.constant_posterior(encoded, batch.mask, a), axes="BK", mask=a
-        )
-        of_items = self.coding.varying_posterior(encoded, constant, a)
+        constant = q.sample("context.constant", self.coding.constant_posterior(encoded, q.mask, a), axes="BK", mask=a)
+        of_items = self.coding.varying_posterior(encoded, constant, a, q.mask)
         if isinstance(self.coding, TiedContexts):
             linear, precision = natural_parameters(of_items)
             q.note("linear", linear)
             q.note("precision", precision)
         varying = q.sample("context.varying", of_items, axes="BNK", mask=_varying_mask(a, features.shape[-2]))
         context = self._select(a, constant, varying)
-        q.sample("z", self.z_posterior(join(features, context)), axes="BN")
+        q.sample("z", self.z_posterior(join(features, context), q.mask), axes="BN")
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(a) Π p(c_k | a) Π p(c_k^(n) | c_Ac, a) Π p(z^(n) | c^(n)) p(x^(n) | z^(n), c^(n)); thesis 6.1-6.4."""
@@ -159,8 +157,8 @@ class ContextAwareLearner(SetQueries, Model):
             mask=_varying_mask(a, items),
         )
         context = self._select(a, constant, varying)
-        z = p.sample("z", self.z_prior(context), axes="BN")
-        return p.sample("x", self.likelihood(self.decoder(join(context, z))), axes="BN")
+        z = p.sample("z", self.z_prior(context, p.mask), axes="BN")
+        return p.sample("x", self.likelihood(self.decoder(join(context, z), p.mask)), axes="BN")
 
     def _select(self, a: Tensor, constant: Tensor, varying: Tensor) -> Tensor:
         """Each item's contexts: the set's where constant, its own where varying: `[B, N, K·C]` (thesis 6.3.1)."""
@@ -187,7 +185,7 @@ class ContextAwareLearner(SetQueries, Model):
 
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
         """Codes `[B, K, C]`: the k-th as if a set held k constant and nothing else, which every model has seen."""
-        encoded = self.coding.encode(self.encoder(batch.x))
+        encoded = self.coding.encode(self.encoder(batch.x, batch.mask), batch.mask)
         codes = []
         for index, only in enumerate(torch.eye(len(self.contexts)).to(batch.x)):
             posterior = self.coding.constant_posterior(encoded, batch.mask, only.expand(len(batch), -1))

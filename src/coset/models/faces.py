@@ -23,7 +23,7 @@ from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.networks.warp import local_contrast
 from coset.queries import ItemQueries, inference
 from coset.shapes import flatten_items, join
@@ -110,10 +110,10 @@ class IntrinsicFaces(ItemQueries, Model):
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(identity | x) q(light | x) q(shading | identity, light) q(reflectance | x)."""
-        identity = q.sample("identity", OneHotCategorical(logits=self._recognise(batch.x), validate_args=False))
-        features = self.encoder(batch.x)  # [B, N, F]
+        identity = q.sample("identity", OneHotCategorical(logits=self._recognise(batch.x, q.mask), validate_args=False))
+        features = self.encoder(batch.x, q.mask)  # [B, N, F]
         light = q.sample("light", self.light_posterior(features))
-        q.sample("shading", self.shading(join(identity, light)))
+        q.sample("shading", self.shading(join(identity, light), q.mask))
         q.sample("reflectance", self.reflectance_posterior(features))
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
@@ -122,16 +122,16 @@ class IntrinsicFaces(ItemQueries, Model):
         evenly = like.new_zeros(*shape, self.discrete["identity"])
         identity = p.sample("identity", OneHotCategorical(logits=evenly, validate_args=False))
         light = p.sample("light", standard_normal(like.new_zeros(*shape, 3)))
-        shading = p.sample("shading", self.shading(join(identity, light)))
+        shading = p.sample("shading", self.shading(join(identity, light), p.mask))
         reflectance = p.sample("reflectance", self.reflectance(identity))
-        return p.sample("x", self.likelihood(self.decoder(join(shading, reflectance))))
+        return p.sample("x", self.likelihood(self.decoder(join(shading, reflectance), p.mask)))
 
-    def _recognise(self, x: Tensor) -> Tensor:
+    def _recognise(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits of the people on photographs `[..., *item_shape]`, read from what a change of light leaves alone."""
         if len(self.item_shape) == 2 and min(self.item_shape) > WINDOW // 2:
             flat, _ = flatten_items(x, event_dims=2)
             x = local_contrast(flat, WINDOW).view_as(x)
-        return self.identity_posterior(self.face_encoder(x))
+        return self.identity_posterior(self.face_encoder(x, mask))
 
     @inference
     def classify(self, items: Any) -> Tensor:

@@ -29,7 +29,7 @@ from coset.networks.mlp import layers
 from coset.networks.placing import glimpse, place
 from coset.programs import evaluating, fixed
 from coset.queries import ItemQueries, inference
-from coset.shapes import flatten_items, join, repetitions
+from coset.shapes import for_present, join, repetitions
 from coset.trace import Trace
 
 PIECE = 28
@@ -105,7 +105,7 @@ class MultiDigit(ItemQueries, Model):
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(count | x) Π_r q(where_r | x, count) q(class_r | piece_r) q(style_r | piece_r, class_r)."""
-        logits, layout = self._look(batch.x)  # [B, N, R + 1], [B, N, F]
+        logits, layout = self._look(batch.x, q.mask)  # [B, N, R + 1], [B, N, F]
         count = q.sample("count", OneHotCategorical(logits=logits, validate_args=False))
         present = repetitions(count)  # [(S,) B, N, R]
         where = q.sample("where", self.where_posterior(join(layout, count)), axes="BNR", mask=present)
@@ -127,7 +127,7 @@ class MultiDigit(ItemQueries, Model):
         )
         with self._digit() as digit:
             latents = digit.latents(p.repeated("digit", present), (*shape, self.most))
-            pieces = digit.decode_latents(*latents).sigmoid()  # [(S,) B, N, R, h, w]
+            pieces = digit.decode_latents(*latents, p.repeated("digit", present).mask).sigmoid()  # [(S,) B, N, R, h, w]
         lead = torch.broadcast_shapes(pieces.shape[:-3], where.shape[:-2])
         pieces = pieces.expand(*lead, -1, -1, -1).reshape(-1, self.most, PIECE, PIECE)
         window = _window(where).expand(*lead, -1, -1).reshape(-1, self.most, 3)
@@ -143,15 +143,14 @@ class MultiDigit(ItemQueries, Model):
         with evaluating(self.digit), fixed(self.digit):
             yield self.digit
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Of canvases `[..., H, W]` the logits of the count `[..., R + 1]`, and where there is what `[..., F]`.
 
         How many there are does not depend on where: the count is read from the mean and the maximum over all places.
         """
-        flat, lead = flatten_items(x, event_dims=2)
-        seen = self.encoder(flat.unsqueeze(1))  # [n, C, h, w]
-        pooled = torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], -1)  # [n, 2C]
-        return self.count_posterior(pooled).view(*lead, -1), self.layout(seen.flatten(1)).view(*lead, -1)
+        seen = for_present(lambda rows: self.encoder(rows.unsqueeze(1)), x, mask, event_dims=2)  # [..., C, h, w]
+        pooled = torch.cat([seen.mean((-2, -1)), seen.amax((-2, -1))], -1)  # [..., 2C]
+        return self.count_posterior(pooled), self.layout(seen.flatten(-3).flatten(0, -2)).view(*x.shape[:-2], -1)
 
     @inference
     def count(self, items: Any) -> Tensor:

@@ -21,7 +21,7 @@ from coset.errors import ConfigurationError, ShapeError
 from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.networks.pooling import SetPosterior, pooled
 from coset.queries import SetQueries, inference
 from coset.shapes import join, spread
@@ -111,18 +111,18 @@ class NeuralStatistician(SetQueries, Model):
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(c | D) Π q(z_1^(n) | c, x^(n)) Π q(z_l^(n) | z_(l-1)^(n), c, x^(n)); thesis A.2.2."""
-        features = self.encoder(batch.x)  # [B, N, F]
-        items = self.context_posterior.encode(features)  # [B, N, P]
+        features = self.encoder(batch.x, q.mask)  # [B, N, F]
+        items = self.context_posterior.encode(features, q.mask)  # [B, N, P]
         if self.context_posterior.kind == "product":
             linear, precision = items.unsqueeze(-2).chunk(2, -1)  # [B, N, 1, C]
             q.note("linear", linear)
             q.note("precision", precision)
             q.note("constant", torch.ones_like(items[:, 0, :1]))
-        context = q.sample("context", self.context_posterior.of_sum(*pooled(items, batch.mask)), axes="B")
+        context = q.sample("context", self.context_posterior.of_sum(*pooled(items, q.mask)), axes="B")
         known = join(features, spread(context, features.shape[-2]))
         z = None
         for name, head in zip(self.item_sites, self.z_posteriors, strict=True):
-            z = q.sample(name, head(known if z is None else join(known, z)), axes="BN")
+            z = q.sample(name, head(known if z is None else join(known, z), q.mask), axes="BN")
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(c) Π p(z_1^(n) | c) Π p(z_l^(n) | z_(l-1)^(n), c) p(x^(n) | z^(n), c); thesis 5.8-5.9."""
@@ -132,9 +132,11 @@ class NeuralStatistician(SetQueries, Model):
         known = spread(context, items)  # [B, N, C]
         layers: list[Tensor] = []
         for name, head in zip(self.item_sites, self.z_priors, strict=True):
-            prior = head(join(known, layers[-1])) if layers else _for_each_item(head(context.unsqueeze(-2)), items)
+            prior = (
+                head(join(known, layers[-1]), p.mask) if layers else _for_each_item(head(context.unsqueeze(-2)), items)
+            )
             layers.append(p.sample(name, prior, axes="BN"))
-        parameters = self.decoder(join(known, *layers) if self.skips else layers[-1])
+        parameters = self.decoder(join(known, *layers) if self.skips else layers[-1], p.mask)
         return p.sample("x", self.likelihood(parameters), axes="BN")
 
     @inference
@@ -144,7 +146,7 @@ class NeuralStatistician(SetQueries, Model):
         One set `[N, *item_shape]` counts as `B = 1`; a list of sets of differing lengths is taken as well.
         """
         batch, _ = self.read_sets(x, mask)
-        return self.context_posterior(self.encoder(batch.x), batch.mask)
+        return self.context_posterior(self.encoder(batch.x, batch.mask), batch.mask)
 
     @inference
     def statistics(self, items: Any) -> Tensor:
@@ -153,7 +155,7 @@ class NeuralStatistician(SetQueries, Model):
 
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
         """Contexts of sets: means of q(c | D), or draws from it: `[B, 1, C]`."""
-        posterior = self.context_posterior(self.encoder(batch.x), batch.mask)
+        posterior = self.context_posterior(self.encoder(batch.x, batch.mask), batch.mask)
         return (posterior.sample() if sample else posterior.mean).unsqueeze(1)
 
     def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -226,7 +228,9 @@ class NeuralStatistician(SetQueries, Model):
 
     def _divergences(self, first: SetBatch, second: SetBatch) -> Tensor:
         """KL( first_i ‖ second_j ) of the contexts of every pair of sets: `[i, j]`."""
-        ones, others = (pooled(self.context_posterior.encode(self.encoder(b.x)), b.mask) for b in (first, second))
+        ones, others = (
+            pooled(self.context_posterior.encode(self.encoder(b.x, b.mask), b.mask), b.mask) for b in (first, second)
+        )
         return kl_divergence(self._spread(*ones), self.context_posterior.of_sum(*others))
 
     def _spread(self, total: Tensor, count: Tensor) -> Independent:

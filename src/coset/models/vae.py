@@ -17,7 +17,7 @@ from coset.errors import ConfigurationError
 from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.queries import ItemQueries, inference
 from coset.trace import Trace
 
@@ -66,13 +66,13 @@ class VAE(ItemQueries, Model):
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(z | x); thesis 4.2."""
-        q.sample("z", self.z_posterior(self.encoder(batch.x)), axes="BN")
+        q.sample("z", self.z_posterior(self.encoder(batch.x, q.mask)), axes="BN")
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(z) p(x | z); thesis 4.2."""
         like = next(self.parameters())
         z = p.sample("z", standard_normal(like.new_zeros(*shape, self.z_dim)), axes="BN")
-        return p.sample("x", self.likelihood(self.decoder(z)), axes="BN")
+        return p.sample("x", self.likelihood(self.decoder(z, p.mask)), axes="BN")
 
     @inference
     def decode_codes(self, z: Any) -> Tensor:

@@ -8,7 +8,7 @@ from torch.distributions import Distribution, Independent
 
 from coset.distributions import AggregateNormal, normal_from_natural, standard_normal
 from coset.networks.heads import GaussianHead, NaturalHead
-from coset.networks.mlp import Normalization
+from coset.networks.normalization import Normalization
 from coset.networks.pooling import StatisticNetwork
 from coset.shapes import join, spread
 
@@ -41,7 +41,7 @@ class SeparateContexts(nn.Module):
         self.constant_prior = GaussianHead(contexts, hidden, dim, contexts, norm)
         self.varying_prior = GaussianHead(known, hidden, dim, contexts, norm)
 
-    def encode(self, features: Tensor) -> Tensor:
+    def encode(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the posteriors need of each item: its features as they are."""
         return features
 
@@ -49,10 +49,12 @@ class SeparateContexts(nn.Module):
         """q(c_k | a, D) for every k: `[B, K]`, event `[C]`."""
         return self.constant(self.pool(encoded, mask, a))
 
-    def varying_posterior(self, encoded: Tensor, constant: Tensor, a: Tensor) -> Independent:
+    def varying_posterior(
+        self, encoded: Tensor, constant: Tensor, a: Tensor, mask: Tensor | None = None
+    ) -> Independent:
         """q(c_k | c_Ac, a, x) for every k: `[B, N, K]`, event `[C]`."""
         known = spread(self._known(constant, a), encoded.shape[-2])
-        return self.varying(join(encoded, known))
+        return self.varying(join(encoded, known), mask)
 
     def constant_prior_given(self, a: Tensor) -> Independent:
         """p(c_k | a) for every k: `[B, K]`, event `[C]`."""
@@ -91,15 +93,17 @@ class TiedContexts(nn.Module):
         self.natural = NaturalHead(features, hidden, dim, contexts, norm)
         self.prior = AggregatePrior(contexts, dim)
 
-    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the posteriors need of each item: its natural parameters η and τ, each `[B, N, K, C]`."""
-        return self.natural(features)
+        return self.natural(features, mask)
 
     def constant_posterior(self, encoded: tuple[Tensor, Tensor], mask: Tensor | None, a: Tensor) -> Independent:
         """q(c_k | D) for every k: `[B, K]`, event `[C]`."""
         return normal_from_natural(*_total(encoded, mask))
 
-    def varying_posterior(self, encoded: tuple[Tensor, Tensor], constant: Tensor, a: Tensor) -> Independent:
+    def varying_posterior(
+        self, encoded: tuple[Tensor, Tensor], constant: Tensor, a: Tensor, mask: Tensor | None = None
+    ) -> Independent:
         """q(c_k | x) for every k: `[B, N, K]`, event `[C]`."""
         return normal_from_natural(*encoded)
 

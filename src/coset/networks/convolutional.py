@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
-from coset.networks.mlp import Normalization, normalization
+from coset.networks.normalization import Normalization, normalization
 
 
 def _sides(side: int, groups: int) -> list[int]:
@@ -16,27 +16,16 @@ def _sides(side: int, groups: int) -> list[int]:
     return sides
 
 
-def _image_norm(kind: Normalization, channels: int) -> nn.Module:
-    # A group norm with one group is the layer norm of a picture.
-    match kind:
-        case "batch":
-            return nn.BatchNorm2d(channels)
-        case "layer":
-            return nn.GroupNorm(1, channels)
-        case _:
-            return nn.Identity()
-
-
 class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions added to their input, each after normalisation and ReLU (He et al. 2016)."""
 
     def __init__(self, channels: int, norm: Normalization = "batch"):
         super().__init__()
         self.layers = nn.Sequential(
-            _image_norm(norm, channels),
+            normalization(norm, channels, image=True),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none"),
-            _image_norm(norm, channels),
+            normalization(norm, channels, image=True),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
@@ -79,7 +68,7 @@ class ConvolutionalEncoder(nn.Module):
             layers += [nn.Conv2d(width_in, width_out, 3, stride=1 if group == 0 else 2, padding=1)]
             layers += [ResidualBlock(width_out, norm)]
         last = channels[-1] * _sides(height, len(channels))[-1] * _sides(width, len(channels))[-1]
-        self.layers = nn.Sequential(*layers, _image_norm(norm, channels[-1]), nn.ReLU(), nn.Flatten())
+        self.layers = nn.Sequential(*layers, normalization(norm, channels[-1], image=True), nn.ReLU(), nn.Flatten())
         self.output = nn.Sequential(nn.Linear(last, features), normalization(norm, features), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +98,10 @@ def convolutions(
     chain: list[nn.Module] = []
     for index, (before, after) in enumerate(zip([colours, *widths], widths, strict=False)):
         stride = 2 if index < len(channels) else 1
-        chain += [nn.Conv2d(before, after, 3, stride, padding=1, bias=norm == "none"), _image_norm(norm, after)]
+        chain += [
+            nn.Conv2d(before, after, 3, stride, padding=1, bias=norm == "none"),
+            normalization(norm, after, image=True),
+        ]
         chain += [nn.ReLU()]
     return nn.Sequential(*chain)
 
@@ -144,7 +136,7 @@ class ConvolutionalDecoder(nn.Module):
                 nn.Conv2d(groups[group - 1], groups[group], 3, padding=1),
                 ResidualBlock(groups[group], norm),
             ]
-        self.layers = nn.Sequential(*layers, _image_norm(norm, groups[-1]), nn.ReLU())
+        self.layers = nn.Sequential(*layers, normalization(norm, groups[-1], image=True), nn.ReLU())
         self.output = nn.Conv2d(groups[-1], outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

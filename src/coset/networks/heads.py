@@ -17,7 +17,9 @@ from coset.distributions import (
     raw_width,
 )
 from coset.errors import ConfigurationError
-from coset.networks.mlp import MLP, Normalization
+from coset.networks.mlp import MLP
+from coset.networks.normalization import Normalization
+from coset.shapes import for_present
 
 
 class GaussianHead(nn.Module):
@@ -44,10 +46,10 @@ class GaussianHead(nn.Module):
         outputs = 2 * dim * (count or 1)
         self.network = nn.Linear(inputs, outputs) if hidden is None else MLP(inputs, hidden, outputs, norm)
 
-    def forward(self, x: Tensor) -> Independent:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Independent:
         """Map `[..., inputs]` to a Gaussian with batch axes `[...]`, or `[..., count]`, and event `[dim]`."""
         shape = (self.dim,) if self.count is None else (self.count, self.dim)
-        location, raw_scale = self.network(x).chunk(2, -1)
+        location, raw_scale = for_present(self.network, x, mask).chunk(2, -1)
         return diagonal_normal(
             location.reshape(*x.shape[:-1], *shape), raw_scale.reshape(*x.shape[:-1], *shape)
         )  # [..., count, dim]
@@ -72,8 +74,8 @@ class FlowHead(nn.Module):
         self.dim = dim
         self.flow = NSF(dim, inputs, transforms=transforms, hidden_features=(hidden, hidden))
 
-    def forward(self, x: Tensor) -> Distribution:
-        """Map `[..., inputs]` to a flow with batch axes `[...]` and event `[dim]`."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Distribution:
+        """Map `[..., inputs]` to a flow with batch axes `[...]` and event `[dim]`; it has no statistics of a batch."""
         return self.flow(at_least_single(x))
 
 
@@ -97,10 +99,10 @@ class MixtureHead(nn.Module):
         outputs = components * (2 * dim + 1)
         self.network = nn.Linear(inputs, outputs) if hidden is None else MLP(inputs, hidden, outputs, norm)
 
-    def forward(self, x: Tensor) -> MixtureNormal:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> MixtureNormal:
         """Map `[..., inputs]` to a mixture with batch axes `[...]` and event `[dim]`."""
         sizes = [self.components, self.components * self.dim, self.components * self.dim]
-        logits, location, raw_scale = at_least_single(self.network(x)).split(sizes, -1)
+        logits, location, raw_scale = at_least_single(for_present(self.network, x, mask)).split(sizes, -1)
         location, raw_scale = (part.unflatten(-1, (self.components, self.dim)) for part in (location, raw_scale))
         each = diagonal_normal(location, raw_scale)  # [..., J], event [dim]
         return MixtureNormal(logits, each.mean, each.stddev)
@@ -131,10 +133,11 @@ class NaturalHead(nn.Module):
         self.dim, self.count = dim, count
         self.network = MLP(inputs, hidden, 2 * dim * count, norm)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map `[..., inputs]` to the linear parameter η and the precision τ, each `[..., count, dim]`."""
         location, raw = (
-            at_least_single(part.reshape(*x.shape[:-1], self.count, self.dim)) for part in self.network(x).chunk(2, -1)
+            at_least_single(part.reshape(*x.shape[:-1], self.count, self.dim))
+            for part in for_present(self.network, x, mask).chunk(2, -1)
         )  # [..., count, dim]
         precision = F.softplus(raw) + 1e-6  # the derivative of a square root is infinite at 0
         return linear_parameter(location, precision), precision

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided
-from coset.networks.mlp import MLP, Normalization, ResidualMLP, layers, normalization
-from coset.shapes import flatten_items
+from coset.networks.mlp import MLP, ResidualMLP, layers
+from coset.networks.normalization import Normalization, normalization
+from coset.shapes import for_present
 
 Architecture = Literal["convolutional", "strided", "dense", "plain", "none"]
 
@@ -90,11 +91,12 @@ class ItemEncoder(nn.Module):
             case _:
                 raise ConfigurationError(f"unknown architecture {architecture!r}: {', '.join(get_args(Architecture))}")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map items `[..., *item_shape]` to features `[..., features]`."""
-        flat, lead = flatten_items(x, event_dims=len(self.item_shape))
-        out = self.network(flat.reshape(-1, *self.input_shape))  # images may be transposed in memory
-        return out.view(*lead, -1)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map items `[..., *item_shape]` to features `[..., features]`, of those that the mask `[...]` leaves."""
+        # Images may be transposed in memory.
+        return for_present(
+            lambda rows: self.network(rows.reshape(-1, *self.input_shape)), x, mask, event_dims=len(self.item_shape)
+        )
 
 
 class ItemDecoder(nn.Module):
@@ -125,7 +127,6 @@ class ItemDecoder(nn.Module):
             case _:
                 self.network = nn.Sequential(MLP(inputs, hidden, size, norm))
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Map `[..., inputs]` to `[..., *item_shape]`."""
-        flat, lead = flatten_items(latent, event_dims=1)
-        return self.network(flat).view(*lead, *self.item_shape)
+    def forward(self, latent: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map `[..., inputs]` to `[..., *item_shape]`, for the items that the mask `[...]` leaves."""
+        return for_present(self.network, latent, mask).view(*latent.shape[:-1], *self.item_shape)

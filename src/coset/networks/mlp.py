@@ -1,31 +1,11 @@
 """Fully connected networks over the last axis, whatever axes stand before it."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor, nn
 
-from coset.errors import ConfigurationError
+from coset.networks.normalization import Normalization, normalization
 from coset.shapes import flatten_items
-
-Normalization = Literal["batch", "layer", "none"]
-
-
-def normalization(kind: Normalization, features: int) -> nn.Module:
-    """A normalisation of `[n, features]`; `batch` is the papers', `layer` does not look across items.
-
-    Raises:
-        ConfigurationError: Another kind.
-    """
-    match kind:
-        case "batch":
-            return nn.BatchNorm1d(features)
-        case "layer":
-            return nn.LayerNorm(features)
-        case "none":
-            return nn.Identity()
-        case _:
-            raise ConfigurationError(f"unknown normalization {kind!r}: batch, layer or none")
 
 
 def layers(inputs: int, widths: Sequence[int], norm: Normalization = "batch") -> nn.Sequential:

@@ -10,8 +10,9 @@ from torch.distributions import Independent
 from coset.distributions import at_least_single, diagonal_normal, linear_parameter, normal_from_natural
 from coset.errors import ConfigurationError
 from coset.networks.heads import NaturalHead
-from coset.networks.mlp import MLP, Normalization
-from coset.shapes import join, masked_mean
+from coset.networks.mlp import MLP
+from coset.networks.normalization import Normalization
+from coset.shapes import for_present, join, masked_mean
 
 
 class StatisticNetwork(nn.Module):
@@ -43,7 +44,7 @@ class StatisticNetwork(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor | None, extra: Tensor | None = None) -> Tensor:
         """Map item features `[B, N, F]`, mask `[B, N]` and extra `[B, E]` to `[B, outputs]`."""
-        items = self.before(features)
+        items = for_present(self.before, features, mask)
         parts = [masked_mean(items, mask, dim=1)]
         if self.dispersion:
             variance = masked_mean((items - parts[0].unsqueeze(1)).square(), mask, dim=1)
@@ -101,11 +102,11 @@ class SetPosterior(nn.Module):
             self.before = MLP(features, hidden, None, norm)
             self.after = MLP(hidden, hidden, 2 * dim, norm)
 
-    def encode(self, features: Tensor) -> Tensor:
-        """What each item adds to the sum: `[..., F] → [..., P]`."""
+    def encode(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each item adds to the sum: `[..., F] → [..., P]`; absent ones anything."""
         if self.kind == "product":
-            return torch.cat(self.natural(features), -1).squeeze(-2)  # [..., 2·C]
-        return self.before(features)
+            return torch.cat(self.natural(features, mask), -1).squeeze(-2)  # [..., 2·C]
+        return for_present(self.before, features, mask)
 
     def of_sum(self, total: Tensor, count: Tensor) -> Independent:
         """The posterior of sets with summed vectors `[..., P]` and `[...]` items."""
@@ -120,7 +121,7 @@ class SetPosterior(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor | None) -> Independent:
         """Map item features `[B, N, F]` and mask `[B, N]` to a Gaussian with batch axes `[B]` and event `[C]`."""
-        return self.of_sum(*pooled(self.encode(features), mask))
+        return self.of_sum(*pooled(self.encode(features, mask), mask))
 
 
 def pooled(items: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
