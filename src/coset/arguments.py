@@ -115,12 +115,12 @@ def _expected(hint: Any, value: Any) -> str | None:
         return None if known else f"one of {get_args(hint)}"
     if get_origin(hint) is Iterable:
         return None if isinstance(value, Iterable) else "several of them"
-    if get_origin(hint) is Sequence and get_args(hint) in ((int,), (str,)):
+    if get_origin(hint) is Sequence and get_args(hint) in ((int,), (float,), (str,)):
         kind = get_args(hint)[0]
         plain = not isinstance(value, str) and hasattr(value, "__len__") and not isinstance(value, Mapping)
         if plain and not any(_expected(kind, part) for part in value):
             return None
-        return "a list of whole numbers" if kind is int else "a list of words"
+        return {int: "a list of whole numbers", float: "a list of numbers", str: "a list of words"}[kind]
     return None
 
 

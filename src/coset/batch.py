@@ -1,6 +1,6 @@
 """A batch of sets, which is all that a model is shown; and the reading of arrays that users hand over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,22 +170,58 @@ def tensor_over(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"]))
 
 
-def as_numbers(x: Tensor, dtype: torch.dtype) -> Tensor:
+def as_numbers(x: Tensor, dtype: torch.dtype, full_scale: int | None = None) -> Tensor:
     """Items as floating-point numbers: bytes are intensities from 0 to 1, other whole numbers count as they are.
 
     Args:
         x: items of any type.
         dtype: of what was not floating point.
+        full_scale: the byte that stands for 1, see `full_scale_of`; 255 where None.
 
     >>> as_numbers(torch.tensor([0, 255], dtype=torch.uint8), torch.float32)
     tensor([0., 1.])
     """
     if x.dtype == torch.uint8:
-        return x.to(dtype).div_(255)
+        return x.to(dtype).div_(full_scale or 255)
     return x if x.is_floating_point() else x.to(dtype)
 
 
-def read_items(items: Any, item_shape: tuple[int, ...], like: Tensor, what: str = "items") -> Tensor:
+def full_scale_of(blocks: Iterable[Tensor]) -> int | None:
+    """The byte that stands for 1: 255, or 1 where no byte is larger, as in files of black and white; None of no bytes.
+
+    >>> full_scale_of([torch.tensor([0, 1], dtype=torch.uint8)]), full_scale_of([torch.tensor([0.5])])
+    (1, None)
+    """
+    found = None
+    for block in blocks:
+        if block.dtype != torch.uint8:
+            return None
+        if block.numel() and int(block.max()) > 1:
+            return 255
+        found = 1
+    return found
+
+
+def moments_of(blocks: Iterable[Tensor], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of numbers `[n, *shape]` given in blocks, each `[*shape]`, in double precision.
+
+    >>> mean, deviation = moments_of([torch.tensor([[1.0], [3.0]]), torch.tensor([[5.0], [7.0]])], (1,))
+    >>> float(mean), round(float(deviation.square()), 6)
+    (4.0, 5.0)
+    """
+    count, mean, square = 0, *(torch.zeros(tuple(shape), dtype=torch.float64) for _ in range(2))
+    for block in blocks:
+        numbers = block.detach().cpu().double()
+        apart = numbers.mean(0) - mean
+        total = count + len(numbers)
+        square += (numbers - numbers.mean(0)).square().sum(0) + apart.square() * count * len(numbers) / total
+        mean, count = mean + apart * len(numbers) / total, total
+    return mean, (square / max(1, count)).sqrt()
+
+
+def read_items(
+    items: Any, item_shape: tuple[int, ...], like: Tensor, what: str = "items", full_scale: int | None = None
+) -> Tensor:
     """Turn an array, tensor or nested list of items `[..., *item_shape]` into numbers as `as_numbers` does.
 
     Args:
@@ -193,6 +229,7 @@ def read_items(items: Any, item_shape: tuple[int, ...], like: Tensor, what: str 
         item_shape: event axes of an item.
         like: has the device and the type that the result shall have.
         what: how errors call the items.
+        full_scale: the byte that stands for 1.
 
     Raises:
         ShapeError: The last axes are no items of this shape.
@@ -209,10 +246,12 @@ def read_items(items: Any, item_shape: tuple[int, ...], like: Tensor, what: str 
             f"{what}: this model takes items of shape {list(item_shape)}, got an array of shape "
             f"{list(x.shape)}; resize the images, or train a model for this shape"
         )
-    return as_numbers(x, like.dtype).to(like)
+    return as_numbers(x, like.dtype, full_scale).to(like)
 
 
-def read_sets(x: Any, mask: Any, item_shape: tuple[int, ...], like: Tensor, what: str = "x") -> tuple[SetBatch, bool]:
+def read_sets(
+    x: Any, mask: Any, item_shape: tuple[int, ...], like: Tensor, what: str = "x", full_scale: int | None = None
+) -> tuple[SetBatch, bool]:
     """Turn sets `[B, N, *item_shape]`, one set without `B`, or a list of sets of differing lengths, into a batch.
 
     Args:
@@ -221,6 +260,7 @@ def read_sets(x: Any, mask: Any, item_shape: tuple[int, ...], like: Tensor, what
         item_shape: event axes of an item.
         like: has the device and the type that the result shall have.
         what: how errors call the sets.
+        full_scale: the byte that stands for 1.
 
     Returns:
         The batch, and whether it was a single set.
@@ -233,8 +273,8 @@ def read_sets(x: Any, mask: Any, item_shape: tuple[int, ...], like: Tensor, what
     if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", None) == event + 1 for part in x):
         if mask is not None:
             raise ShapeError(f"mask: the list of sets {what} says itself which items there are; give no mask")
-        x, mask = _pad([read_items(part, item_shape, like, what) for part in x], event)
-    x = read_items(x, item_shape, like, what)
+        x, mask = _pad([read_items(part, item_shape, like, what, full_scale) for part in x], event)
+    x = read_items(x, item_shape, like, what, full_scale)
     if x.ndim not in (event + 1, event + 2) or 0 in x.shape[: x.ndim - event]:
         raise ShapeError(
             f"{what}: expected sets [B, N, {', '.join(map(str, item_shape))}] or one set without B, with at "

@@ -105,6 +105,21 @@ class SetCollection:
         """Smallest and largest number in any item, on the scale that items come out with."""
         return self.table.range()
 
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each number of the items, `[*item_shape]`."""
+        return self.table.moments()
+
+    @property
+    def full_scale(self) -> int | None:
+        """The byte that stands for 1; None where items are no bytes."""
+        return self.table.full_scale
+
+    def on_scale(self, full_scale: int | None) -> "SetCollection":
+        """The same sets, their bytes read on another scale."""
+        scaled = copy.copy(self)
+        scaled.table = self.table.on_scale(full_scale)
+        return scaled
+
     def to(self, device: torch.device | str) -> "SetCollection":
         """Move items and what is known of them to a device, where batches are then drawn."""
         moved = copy.copy(self)

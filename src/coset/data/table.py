@@ -2,14 +2,14 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coset.arguments import checked
-from coset.batch import as_numbers
+from coset.batch import as_numbers, full_scale_of, moments_of
 from coset.codes import Coded, coded, occurring, read_vocabulary, recode
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
@@ -17,6 +17,7 @@ from coset.data.memory_map import MappedRows
 from coset.data.patterns import Patterns, read_patterns
 from coset.data.reading import read_items, read_rows
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
+from coset.data.splitting import split_rows
 from coset.errors import ConfigurationError, DataError, nearest
 
 BLOCK = 1 << 22  # elements read at a time where a table may be larger than memory
@@ -27,8 +28,9 @@ class FactorTable:
 
     Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None`, NaN, NA
     or a mask says that one is unknown, and whole numbers with such gaps are discrete in floating point too. Items of
-    type uint8 are intensities: they are stored as they are and come back from `x` as numbers between 0 and 1. A memory
-    map is read row by row when needed, also after `split` or `where`.
+    type uint8 are intensities: they are stored as they are and come back from `x` as numbers between 0 and 1; where no
+    byte is above 1, that one is 1, and 255 otherwise. A memory map is read row by row when needed, also after `split`
+    or `where`.
 
     Args:
         items: `[n, ...]`, an array, a tensor or a memory map.
@@ -36,6 +38,7 @@ class FactorTable:
 
     Attributes:
         items: The items as stored.
+        full_scale: The byte that stands for 1; None where items are no bytes.
         factors: name → `[n]` tensor of codes: positions in `values`, −1 unknown, for a discrete factor (see
             `coset.codes.Coded`: two such columns are compared by value); the numbers themselves, NaN unknown, for a
             continuous one.
@@ -54,6 +57,7 @@ class FactorTable:
 
     def __init__(self, items: Any, /, **factors: Any):
         self.items: Tensor | MappedRows = read_items(items)
+        self.full_scale = full_scale_of(self._blocks())
         self.factors: dict[str, Tensor] = {}
         self.views: dict[str, FactorTable] = {}
         for name, given in factors.items():
@@ -149,7 +153,7 @@ class FactorTable:
             chosen = self.items.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.item_shape)
         else:
             chosen = self.items[rows]
-        return as_numbers(chosen, torch.get_default_dtype())
+        return as_numbers(chosen, torch.get_default_dtype(), self.full_scale)
 
     def range(self) -> tuple[float, float]:
         """Smallest and largest number in any item, on the scale of `x`; a memory map is read block by block.
@@ -160,9 +164,8 @@ class FactorTable:
         >>> FactorTable(torch.tensor([[-1.0, 0.5], [0.25, 2.0]])).range()
         (-1.0, 2.0)
         """
-        rows, low, high = max(1, BLOCK // max(1, math.prod(self.item_shape))), math.inf, -math.inf
-        for start in range(0, len(self), rows):
-            block = self.items[start : start + rows]
+        start, low, high = 0, math.inf, -math.inf
+        for block in self._blocks():
             least, greatest = (bound.item() for bound in block.aminmax())
             if not (math.isfinite(least) and math.isfinite(greatest)):
                 bad = ~block.reshape(len(block), -1).isfinite().all(1)  # [rows]
@@ -170,9 +173,25 @@ class FactorTable:
                     f"FactorTable: item {start + int(bad.int().argmax())} holds NaN or infinity; leave such items out "
                     "or fill in what is missing"
                 )
-            low, high = min(low, least), max(high, greatest)
-        scale = 255.0 if self.items.dtype == torch.uint8 else 1.0
+            low, high, start = min(low, least), max(high, greatest), start + len(block)
+        scale = self.full_scale or 1
         return low / scale, high / scale
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each number of the items, `[*item_shape]`, on the scale of `x`."""
+        scaled = (as_numbers(block, torch.float64, self.full_scale) for block in self._blocks())
+        return moments_of(scaled, self.item_shape)
+
+    def on_scale(self, full_scale: int | None) -> "FactorTable":
+        """The same table, its bytes read on another scale: that of the data which a model was built for."""
+        scaled = copy.copy(self)
+        scaled.full_scale = self.full_scale and (full_scale or self.full_scale)
+        return scaled
+
+    def _blocks(self) -> Iterator[Tensor]:
+        """The items as stored, block by block."""
+        rows = max(1, BLOCK // max(1, math.prod(self.item_shape)))
+        return (self.items[start : start + rows] for start in range(0, len(self), rows))
 
     def column(self, name: str) -> list:
         """One factor as it was given: a value per item, None where unknown.
@@ -251,22 +270,9 @@ class FactorTable:
         >>> len(kept), len(held_out)
         (40, 10)
         """
-        size = round(held_out * len(self)) if held_out < 1 else int(held_out)
-        if not 0 < size < len(self) or (held_out > 1 and size != held_out):
-            raise DataError(
-                f"FactorTable.split: of {len(self)} items, holding out {held_out} leaves one part empty; give a "
-                f"fraction between 0 and 1, or a number of rows between 1 and {len(self) - 1}"
-            )
-        # On the CPU whatever the device, so that a split does not depend on where it was made.
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))  # [n]
-        if stratify is not None:
-            group = self._codes(stratify).cpu()[order].unique(return_inverse=True)[1]  # [n]
-            order = order[group.argsort(stable=True)]  # group after group, shuffled within each
-            count = group.bincount()
-            rank = torch.arange(len(self)) - (count.cumsum(0) - count).repeat_interleave(count)
-            # (rank + ½) / count runs evenly from 0 to 1 in every group: its smallest are the same share of each.
-            order = order[((rank + 0.5) / count.repeat_interleave(count)).argsort(stable=True)]
-        return self[order[size:].sort().values], self[order[:size].sort().values]
+        codes = None if stratify is None else self._codes(stratify)
+        kept, taken = split_rows(len(self), held_out, seed, codes)
+        return self[kept], self[taken]
 
     @checked
     def sets(

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -10,29 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coset.batch import SetBatch, as_tensor
+from coset.batch import SetBatch
 from coset.codes import coded, plain, recode
 from coset.errors import DataError, nearest
+from coset.models.description import SizeFromLabel, describe, likelihood_for, size_from
 from coset.models.saving import Saved
+from coset.networks.units import units_of
 from coset.programs import Programs
 from coset.queries import Queries
 from coset.trace import Partial, Trace
-
-
-@dataclass(frozen=True)
-class SizeFromLabel:
-    """An option of a model that follows from the values of a discrete factor of the data, the option `label`.
-
-    Attributes:
-        option: the option's name.
-        usual: the factor where none is named; the first discrete one where the data has none of this name.
-        counts: whether the values count from 0 up without a gap, and the option is the largest; otherwise it is how
-            many values there are.
-    """
-
-    option: str
-    usual: str
-    counts: bool = False
 
 
 class Model(Queries, Saved):
@@ -68,19 +53,23 @@ class Model(Queries, Saved):
             DataError: The data has no such factor, or values that the likelihood does not take.
         """
         contexts = (contexts,) if isinstance(contexts, str) else contexts
-        shape, low, high, known = _describe(data)
+        found = describe(data)
         for name in contexts or ():
-            if name not in known:
-                raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, known)}")
+            if name not in found.names:
+                raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, found.names)}")
         parameters = inspect.signature(cls).parameters
-        if "likelihood" in parameters:
-            options.setdefault("likelihood", "bernoulli" if low >= 0 and high <= 1 else "gaussian")
+        if "likelihood" in parameters and "likelihood" not in options:
+            options["likelihood"] = likelihood_for(found.low, found.high)
+        if options.get("likelihood") == "gaussian" and "units" in parameters and "units" not in options:
+            options["units"] = units_of(*found.moments())
         if "contexts" in parameters and "contexts" not in options:
             one = parameters["contexts"].default is not inspect.Parameter.empty  # a default stands for a single context
-            options["contexts"] = list(contexts or (list(known)[:1] if one else known)) or ["context"]
-        model = cls(shape, **_from_label(cls.size_from_label, data, options), **options)  # type: ignore[call-arg]
-        model.check_range(low, high)
-        model.values = _values_for(model, data)
+            options["contexts"] = list(contexts or (found.names[:1] if one else found.names)) or ["context"]
+        model = cls(found.item_shape, **size_from(cls.size_from_label, data, options), **options)  # type: ignore[call-arg]
+        model.check_range(found.low, found.high)
+        model.full_scale = found.full_scale
+        named = {name for names in model.labels.values() for name in names} | set(model.contexts)
+        model.values = {name: list(known) for name, known in found.values.items() if name in named}
         return model
 
     def known(self, batch: SetBatch) -> dict[str, Tensor | Partial]:
@@ -106,15 +95,26 @@ class Model(Queries, Saved):
         name = self.labels[site][0]
         return coded(scores, self.values[name]) if name in self.values else scores
 
-    def check_values(self, data: Any) -> None:
-        """Refuse data that label a site with values which the model was not built for.
+    def agree_with(self, data: Any) -> Any:
+        """Read data as those that the model was built for, or refuse what it was not built for.
+
+        Args:
+            data: a table or a collection.
+
+        Returns:
+            The same, with bytes on the model's scale; a model that was built for no data takes theirs.
 
         Raises:
-            DataError: Names the first of them.
+            DataError: A value of a label, or of the items, that the model does not take.
         """
+        if self.full_scale is None:
+            self.full_scale = data.full_scale
+        data = data.on_scale(self.full_scale)
+        self.check_range(*data.range(), what="data")
         for name in {name for names in self.labels.values() for name in names}:
             if name in getattr(data, "factors", {}):
                 self._as_built(name, data.factors[name])
+        return data
 
     def _as_built(self, name: str, codes: Tensor) -> Tensor:
         """Codes of a factor in the numbering of the data that the model was built for."""
@@ -138,46 +138,3 @@ class Model(Queries, Saved):
         programs = Programs(self, batch)
         q = programs.infer(particles)
         return q, programs.generate(q)
-
-
-def _values_for(model: Model, data: Any) -> dict[str, list]:
-    """The values of what labels the model's sites or is one of its contexts, where the data are a table."""
-    values = getattr(data, "values", None)
-    wanted = {name for names in model.labels.values() for name in names} | set(model.contexts)
-    return {name: list(known) for name, known in values.items() if name in wanted} if isinstance(values, dict) else {}
-
-
-def _from_label(rule: SizeFromLabel | None, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options `label` and its size, from the factor of the data that tells a one-hot site.
-
-    Raises:
-        DataError: The factor is not there or continuous, or its values don't count from 0 up.
-    """
-    values = getattr(data, "values", None)
-    values = values if isinstance(values, dict) else {}
-    if rule is None or (rule.option in options and (not values or rule.counts)):
-        return {}
-    label = options.get("label", rule.usual if rule.usual in values or rule.counts else next(iter(values), rule.usual))
-    if label not in values:
-        if rule.counts:
-            return {}
-        raise DataError(f"label: no discrete factor {label!r} in the data; {nearest(label, values)}")
-    if rule.counts and values[label] != list(range(len(values[label]))):
-        raise DataError(f"label: {label!r} should count from 0 up without a gap, its values are {values[label]}")
-    found = {"label": label, rule.option: len(values[label]) - rule.counts}
-    return {name: value for name, value in found.items() if name not in options}
-
-
-def _describe(data: Any) -> tuple[tuple[int, ...], float, float, list[str]]:
-    """Shape of the items, their smallest and largest number, and the names of what sets may hold constant."""
-    if hasattr(data, "range"):
-        return tuple(data.item_shape), *data.range(), list(getattr(data, "contexts", None) or data.factors)
-    listed = isinstance(data, Sequence) and not isinstance(data, str)
-    parts = [as_tensor(part) for part in (data if listed else [data])]
-    if not parts or len({part.shape[1:] for part in parts}) > 1 or not all(part.numel() for part in parts):
-        shapes = [list(part.shape) for part in parts[:5]]
-        raise DataError(f"data: expected items, or sets of items of one shape, at least one in each, got {shapes}")
-    bounds = [part.aminmax() for part in parts]
-    low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
-    scale = 255 if parts[0].dtype == torch.uint8 else 1
-    return tuple(parts[0].shape[1:]), low / scale, high / scale, ["context"] if listed else []

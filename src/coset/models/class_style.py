@@ -23,6 +23,7 @@ from coset.models.base import Model, SizeFromLabel
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
+from coset.networks.units import Units
 from coset.queries import ItemQueries, inference
 from coset.shapes import join
 from coset.trace import Repeated, Trace
@@ -41,6 +42,7 @@ class ClassStyle(ItemQueries, Model):
         architecture: of the encoder and the decoder, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+        units: location and scale of real values, see `coset.networks.units`; those of the data by `for_data`.
 
     Raises:
         ConfigurationError: A size is too small, or items and options do not fit together.
@@ -66,6 +68,7 @@ class ClassStyle(ItemQueries, Model):
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        units: Units = (0.0, 1.0),
     ):
         super().__init__()
         for name, size in dict(classes=classes - 1, style_dim=style_dim, features=features).items():
@@ -74,11 +77,11 @@ class ClassStyle(ItemQueries, Model):
         self.item_shape, self.style_dim = tuple(item_shape), style_dim
         self.discrete, self.labels = {"class": classes}, {"class": [label]}
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
         self.class_posterior = nn.Linear(self.encoder.features, classes)
         self.style_posterior = GaussianHead(self.encoder.features + classes, None, style_dim)
         self.decoder = ItemDecoder(classes + style_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
 
     def infer(self, q: Trace | Repeated, batch: SetBatch) -> None:
         """q(class | x) q(style | x, class)."""

@@ -25,6 +25,7 @@ from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
 from coset.networks.pooling import StatisticNetwork
+from coset.networks.units import Units
 from coset.queries import SetQueries, inference
 from coset.shapes import join, spread
 from coset.trace import Trace
@@ -96,6 +97,7 @@ class ContextAwareLearner(SetQueries, Model):
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        units: Units = (0.0, 1.0),
         infer_a: Literal["any", "exactly-one"] | None = None,
     ):
         super().__init__()
@@ -115,12 +117,12 @@ class ContextAwareLearner(SetQueries, Model):
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim
         tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
         self.coding = tie(count, context_dim, features, hidden, norm)
         self.z_posterior = GaussianHead(features + joined, hidden, z_dim, norm=norm)
         self.z_prior = GaussianHead(joined, hidden, z_dim, norm=norm)
         self.decoder = ItemDecoder(joined + z_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
         if infer_a is not None:
             # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
             self.a_posterior = StatisticNetwork(features, features, count, norm=norm, dispersion=True)

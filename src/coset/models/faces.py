@@ -24,6 +24,7 @@ from coset.models.base import Model, SizeFromLabel
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
+from coset.networks.units import Units
 from coset.networks.warp import local_contrast
 from coset.queries import ItemQueries, inference
 from coset.shapes import flatten_items, join
@@ -59,6 +60,7 @@ class IntrinsicFaces(ItemQueries, Model):
         architecture: of the encoder and the decoder, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+        units: location and scale of real values, see `coset.networks.units`; those of the data by `for_data`.
 
     Raises:
         ConfigurationError: A size is too small, or items and options do not fit together.
@@ -86,6 +88,7 @@ class IntrinsicFaces(ItemQueries, Model):
         features: int = 256,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        units: Units = (0.0, 1.0),
     ):
         super().__init__()
         sizes = dict(people=people - 1, shading_dim=shading_dim, reflectance_dim=reflectance_dim, features=features)
@@ -95,8 +98,8 @@ class IntrinsicFaces(ItemQueries, Model):
         self.item_shape = tuple(item_shape)
         self.discrete, self.labels = {"identity": people}, {"identity": [label], "light": list(DIRECTION)}
         architecture = architecture or default_architecture(self.item_shape)
-        self.face_encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.face_encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
         self.identity_posterior = nn.Linear(self.encoder.features, people)
         self.light_posterior = GaussianHead(self.encoder.features, None, 3)
         self.reflectance_posterior = GaussianHead(self.encoder.features, None, reflectance_dim)
@@ -104,7 +107,7 @@ class IntrinsicFaces(ItemQueries, Model):
         self.reflectance = GaussianHead(people, None, reflectance_dim)
         inputs = shading_dim + reflectance_dim
         self.decoder = ItemDecoder(inputs, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
         if likelihood == "gaussian":  # from a width of 1, thousands of steps would lead to that of intensities
             nn.init.constant_(self.likelihood.raw_scale, -3.0)
 

@@ -27,6 +27,7 @@ class Saved(PyTorchModelHubMixin):
     """A model that is saved as `config.json`, what its constructor was given, and `model.safetensors`, its weights."""
 
     values: Mapping[str, list]
+    full_scale: int | None
     _not_recorded: list[str]
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
@@ -59,6 +60,7 @@ class Saved(PyTorchModelHubMixin):
         target = Path(save_directory)
         target.mkdir(parents=True, exist_ok=True)
         config = {"format": FORMAT, "model": type(self).__name__, "values": dict(self.values)}
+        config["full_scale"] = self.full_scale
         config |= dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
             result = super().save_pretrained(whole, config=config, **options)
@@ -69,7 +71,8 @@ class Saved(PyTorchModelHubMixin):
     @classmethod
     def _from_pretrained(cls, *, config: Mapping[str, Any] | None = None, **options: Any) -> Any:
         model: Any = super()._from_pretrained(**options)
-        model.values = dict((config or {}).get("values", {}))  # which no constructor is given
+        model.values = dict((config or {}).get("values", {}))  # which, as what follows, no constructor is given
+        model.full_scale = (config or {}).get("full_scale")
         return model
 
     @classmethod

@@ -23,6 +23,7 @@ from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
 from coset.networks.pooling import SetPosterior, pooled
+from coset.networks.units import Units
 from coset.queries import SetQueries, inference
 from coset.shapes import join, spread
 from coset.trace import Trace
@@ -54,6 +55,7 @@ class NeuralStatistician(SetQueries, Model):
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+        units: location and scale of real values, see `coset.networks.units`; those of the data by `for_data`.
         width: of a gaussian likelihood, where learning begins; make it small if codes die, see `Likelihood`.
 
     Raises:
@@ -82,6 +84,7 @@ class NeuralStatistician(SetQueries, Model):
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
         width: float = 1.0,
+        units: Units = (0.0, 1.0),
     ):
         super().__init__()
         if len(contexts) != 1 or isinstance(contexts, str):
@@ -98,7 +101,7 @@ class NeuralStatistician(SetQueries, Model):
         if pooling == "product":
             self.default_objective = CONTRASTIVE
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
         self.context_posterior = SetPosterior(self.encoder.features, hidden, context_dim, pooling, norm)
         above = [context_dim] + [context_dim + z_dim] * (layers - 1)
         self.z_posteriors = nn.ModuleList(
@@ -107,7 +110,7 @@ class NeuralStatistician(SetQueries, Model):
         self.z_priors = nn.ModuleList(GaussianHead(size, hidden, z_dim, norm=norm) for size in above)
         decoded = context_dim + layers * z_dim if skips else z_dim
         self.decoder = ItemDecoder(decoded, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, width)
+        self.likelihood = Likelihood(likelihood, self.item_shape, width, units)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(c | D) Π q(z_1^(n) | c, x^(n)) Π q(z_l^(n) | z_(l-1)^(n), c, x^(n)); thesis A.2.2."""

@@ -18,6 +18,7 @@ from coset.models.base import Model
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
+from coset.networks.units import Units
 from coset.queries import ItemQueries, inference
 from coset.trace import Trace
 
@@ -33,6 +34,7 @@ class VAE(ItemQueries, Model):
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
         channels: channels of the convolutional groups, or units of further plain layers.
         norm: `batch`, `layer` or `none`.
+        units: location and scale of real values, see `coset.networks.units`; those of the data by `for_data`.
 
     Raises:
         ConfigurationError: A size is below 1, or items and options do not fit together.
@@ -52,6 +54,7 @@ class VAE(ItemQueries, Model):
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        units: Units = (0.0, 1.0),
     ):
         super().__init__()
         for name, size in dict(z_dim=z_dim, features=features).items():
@@ -59,10 +62,10 @@ class VAE(ItemQueries, Model):
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
         self.item_shape, self.z_dim = tuple(item_shape), z_dim
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
         self.z_posterior = GaussianHead(self.encoder.features, None, z_dim)
         self.decoder = ItemDecoder(z_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(z | x); thesis 4.2."""

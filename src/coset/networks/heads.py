@@ -19,6 +19,7 @@ from coset.distributions import (
 from coset.errors import ConfigurationError
 from coset.networks.mlp import MLP
 from coset.networks.normalization import Normalization
+from coset.networks.units import Units, register_units
 from coset.shapes import for_present
 
 
@@ -149,15 +150,27 @@ class Likelihood(nn.Module):
     Args:
         kind: `bernoulli` for intensities in [0, 1], `gaussian` for real values with one learned width per element.
         item_shape: event axes of an item, such as `(28, 28)`.
-        width: where a learned width begins. One that is large for the data says that nothing can be known of an item,
-            and latent variables that tell nothing at first are given up.
+        width: where a learned width begins, in units of the scale. One that is large for the data says that nothing can
+            be known of an item, and latent variables that tell nothing at first are given up.
+        units: location and scale of real values: what the parameters' 0 and 1 stand for. Densities and draws are in the
+            units of the data.
 
     Raises:
         ConfigurationError: Another kind, or a width that is not above the floor of all widths.
     """
 
-    def __init__(self, kind: Literal["bernoulli", "gaussian"], item_shape: tuple[int, ...], width: float = 1.0):
+    location: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        kind: Literal["bernoulli", "gaussian"],
+        item_shape: tuple[int, ...],
+        width: float = 1.0,
+        units: Units = (0.0, 1.0),
+    ):
         super().__init__()
+        register_units(self, item_shape, units)
         if kind not in ("bernoulli", "gaussian"):
             raise ConfigurationError(f"unknown likelihood {kind!r}: bernoulli or gaussian")
         if not width > SCALE_FLOOR:
@@ -173,5 +186,6 @@ class Likelihood(nn.Module):
         if self.kind == "bernoulli":
             base = Bernoulli(logits=parameters, validate_args=False)
         else:
-            base = Normal(parameters, F.softplus(self.raw_scale + self.shift) + SCALE_FLOOR, validate_args=False)
+            width = F.softplus(self.raw_scale + self.shift) + SCALE_FLOOR
+            base = Normal(self.location + self.scale * parameters, self.scale * width, validate_args=False)
         return Independent(base, len(self.item_shape))

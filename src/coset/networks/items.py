@@ -10,6 +10,7 @@ from coset.errors import ConfigurationError
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided
 from coset.networks.mlp import MLP, ResidualMLP, layers
 from coset.networks.normalization import Normalization, normalization
+from coset.networks.units import Units, register_units
 from coset.shapes import for_present
 
 Architecture = Literal["convolutional", "strided", "dense", "plain", "none"]
@@ -54,6 +55,7 @@ class ItemEncoder(nn.Module):
             they are.
         channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
+        units: location, which is taken from items, and scale, by which they are then divided.
 
     Attributes:
         features: size of the feature vector; of the item itself with `none`.
@@ -62,6 +64,9 @@ class ItemEncoder(nn.Module):
         ConfigurationError: An unknown architecture, a size below 1, or convolutions of items that are no images.
     """
 
+    location: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         item_shape: Sequence[int],
@@ -69,9 +74,11 @@ class ItemEncoder(nn.Module):
         architecture: Architecture,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
+        units: Units = (0.0, 1.0),
     ):
         super().__init__()
         self.item_shape, self.features = tuple(item_shape), features
+        self.standardizes = register_units(self, self.item_shape, units)
         _check_sizes(self.item_shape, architecture, channels)
         size = math.prod(self.item_shape)
         self.input_shape: tuple[int, ...] = (size,)
@@ -93,6 +100,7 @@ class ItemEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map items `[..., *item_shape]` to features `[..., features]`, of those that the mask `[...]` leaves."""
+        x = (x - self.location) / self.scale if self.standardizes else x
         # Images may be transposed in memory.
         return for_present(
             lambda rows: self.network(rows.reshape(-1, *self.input_shape)), x, mask, event_dims=len(self.item_shape)

@@ -49,6 +49,7 @@ class Queries(nn.Module, ABC):
         labels: which factors of the data tell the value of a latent site, where they are known: site name → one
             discrete factor for a one-hot site, or as many continuous ones as the site has dimensions.
         given: words of `sample` that fix a site: word → site name.
+        full_scale: the byte that stood for 1 in the data that the model was built for; None where these were no bytes.
     """
 
     item_shape: tuple[int, ...]
@@ -59,6 +60,7 @@ class Queries(nn.Module, ABC):
     discrete: Mapping[str, int] = MappingProxyType({})
     labels: Mapping[str, Sequence[str]] = MappingProxyType({})
     given: Mapping[str, str] = MappingProxyType({})
+    full_scale: int | None = None
 
     @abstractmethod
     def infer(self, q: Trace, batch: SetBatch) -> None:
@@ -117,13 +119,13 @@ class Queries(nn.Module, ABC):
     def read_items(self, items: Any, what: str = "items") -> Tensor:
         """Turn an array, tensor or nested list of items `[..., *item_shape]` into numbers where the parameters live.
 
-        Bytes are intensities and are divided by 255.
+        Bytes are intensities, on the scale of those that the model was built for.
 
         Raises:
             ShapeError: The last axes are not this model's items, or there is none.
             DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
         """
-        x = read_items(items, self.item_shape, self._like, what)
+        x = read_items(items, self.item_shape, self._like, what, self.full_scale)
         if not x.numel():
             raise ShapeError(f"{what}: there is no item in {list(x.shape)}; give at least one")
         self.check_range(*torch.aminmax(x), what=what)
@@ -139,7 +141,7 @@ class Queries(nn.Module, ABC):
             ShapeError: These are no sets of this model's items.
             DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
         """
-        batch, single = read_sets(x, mask, self.item_shape, self._like, what)
+        batch, single = read_sets(x, mask, self.item_shape, self._like, what, self.full_scale)
         self.check_range(*torch.aminmax(batch.x), what=what)
         return batch, single
 

@@ -216,8 +216,7 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
         raise ConfigurationError(
             f"the model takes items of shape {list(model.item_shape)}, the data has {list(data.item_shape)}"
         )
-    model.check_range(*data.range(), what="data")
-    model.check_values(data)
+    data = model.agree_with(data)
     if isinstance(data, SetCollection):
         return data.sets(seed=seed, **(options or {}))
     assert isinstance(data, FactorTable)
