@@ -269,6 +269,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="format 99"):
         fit(build(), table(), steps=2, sets=SETS, output=tmp_path, resume=True, **QUIET)
     path.write_bytes(b"not a checkpoint")
+    (tmp_path / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(CheckpointError, match="cannot be read"):
         fit(build(), table(), steps=2, sets=SETS, output=tmp_path, resume=True, **QUIET)
 
@@ -307,9 +308,9 @@ def test_a_term_that_is_not_finite_stops_training_and_is_named(tmp_path):
             FactorTable(torch.rand(8, 5), digit=[0] * 8, rotaton=[0] * 8),
             {},
         ),
-        (ConfigurationError, "epochs and steps", table(), {"epochs": 0}),
-        (ConfigurationError, "epochs and steps", table(), {"steps": -1}),
-        (ConfigurationError, "learning rate schedule", table(), {"learning_rate_schedule": "cosine"}),
+        (ConfigurationError, "expected a whole number from 1 up", table(), {"epochs": 0}),
+        (ConfigurationError, "expected a whole number from 1 up", table(), {"steps": -1}),
+        (ConfigurationError, "learning_rate_schedule: expected one of", table(), {"learning_rate_schedule": "cosine"}),
         (ConfigurationError, "'zz' that is not there", table(), {"schedule": Fixed({"zz": 1.0})}),
     ],
 )

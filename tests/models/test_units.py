@@ -22,11 +22,11 @@ def table(factor=1.0, shift=0.0, shape=(12,)):
     return FactorTable(factor * x + shift, row=row, column=column)
 
 
-def trained(kind, data):
+def trained(kind, data, factor=1.0):
     torch.manual_seed(0)
     options = {
         "VAE": {"z_dim": 4, "features": 32},
-        "NeuralStatistician": {"contexts": ["row"], "width": 0.2, **SIZES},
+        "NeuralStatistician": {"contexts": ["row"], "width": 0.2 * factor, **SIZES},
         "ContextAwareLearner": {"contexts": ["row", "column"], **SIZES},
         "ClassStyle": {"label": "row", "style_dim": 4, "features": 32},
         "IntrinsicFaces": {"label": "row", "features": 32, "shading_dim": 4, "reflectance_dim": 4},
@@ -50,7 +50,7 @@ def test_units_do_not_matter(kind):
     assert r2 > 0.15 or kind is ClassStyle  # which learns little of these in so few steps
     for factor, shift in OTHER_UNITS:
         data = table(factor, shift)
-        model = trained(kind, data)
+        model = trained(kind, data, factor)
         assert explained(model, data.x()) == pytest.approx(r2, abs=0.01)
         if kind is ContextAwareLearner:
             made = []
@@ -72,7 +72,7 @@ def test_a_column_in_units_of_its_own_is_learned():
 
 
 def test_densities_and_draws_are_in_the_units_of_the_data():
-    plain, scaled = Likelihood("gaussian", (3,), 0.5), Likelihood("gaussian", (3,), 0.5, ([1.0, 2.0, 3.0], 10.0))
+    plain, scaled = Likelihood("gaussian", (3,), 0.5), Likelihood("gaussian", (3,), 5.0, ([1.0, 2.0, 3.0], 10.0))
     parameters, x = torch.randn(4, 3), torch.randn(4, 3)
     moved = 10 * x + torch.tensor([1.0, 2.0, 3.0])
     difference = plain(parameters).log_prob(x) - scaled(parameters).log_prob(moved)

@@ -83,7 +83,7 @@ class NeuralStatistician(SetQueries, Model):
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
-        width: float = 1.0,
+        width: float | None = None,
         units: Units = (0.0, 1.0),
     ):
         super().__init__()

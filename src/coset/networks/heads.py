@@ -14,7 +14,6 @@ from coset.distributions import (
     at_least_single,
     diagonal_normal,
     linear_parameter,
-    raw_width,
 )
 from coset.errors import ConfigurationError
 from coset.networks.mlp import MLP
@@ -150,8 +149,9 @@ class Likelihood(nn.Module):
     Args:
         kind: `bernoulli` for intensities in [0, 1], `gaussian` for real values with one learned width per element.
         item_shape: event axes of an item, such as `(28, 28)`.
-        width: where a learned width begins, in units of the scale. One that is large for the data says that nothing can
-            be known of an item, and latent variables that tell nothing at first are given up.
+        width: where a learned width begins, in the units of the data; at their scale where None. One that is large for
+            the data says that nothing can be known of an item, and latent variables that tell nothing at first are
+            given up.
         units: location and scale of real values: what the parameters' 0 and 1 stand for. Densities and draws are in the
             units of the data.
 
@@ -161,22 +161,26 @@ class Likelihood(nn.Module):
 
     location: Tensor
     scale: Tensor
+    shift: Tensor
 
     def __init__(
         self,
         kind: Literal["bernoulli", "gaussian"],
         item_shape: tuple[int, ...],
-        width: float = 1.0,
+        width: float | None = None,
         units: Units = (0.0, 1.0),
     ):
         super().__init__()
         register_units(self, item_shape, units)
         if kind not in ("bernoulli", "gaussian"):
             raise ConfigurationError(f"unknown likelihood {kind!r}: bernoulli or gaussian")
-        if not width > SCALE_FLOOR:
-            raise ConfigurationError(f"width: expected a number above {SCALE_FLOOR}, got {width}")
+        begin = torch.ones_like(self.scale) if width is None else width / self.scale  # in units of the scale
+        if not bool((begin > SCALE_FLOOR).all()):
+            least = SCALE_FLOOR * float(self.scale.max())
+            raise ConfigurationError(f"width: expected a number above {least:g}, got {width}")
         self.kind, self.item_shape = kind, tuple(item_shape)
-        self.shift = raw_width(width)
+        raw = (begin.double() - SCALE_FLOOR).expm1().log()  # what softplus makes this of
+        self.register_buffer("shift", raw.to(begin.dtype), persistent=False)
         if kind == "gaussian":
             self.raw_scale = nn.Parameter(torch.zeros(self.item_shape))
 

@@ -3,19 +3,18 @@
 import contextlib
 import json
 import logging
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from coset.arguments import checked
 from coset.data import FactorTable, SetCollection, SetSampler, as_table_or_sets
 from coset.discovery import build
 from coset.errors import ConfigurationError
@@ -23,8 +22,12 @@ from coset.models.base import Model
 from coset.objectives.base import Bound, Objective, parts
 from coset.objectives.schedules import Schedule
 from coset.programs import Programs
+from coset.training.checkpoints import Checkpoints, replace
+from coset.training.fingerprint import fingerprint
+from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
-from coset.training.resuming import completed_epochs, open_folder
+from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
+from coset.training.resuming import Kept, check_folder, newest_checkpoint, open_folder
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's trainer, which does not clip gradients where there are two optimisers."""
@@ -33,6 +36,7 @@ SOME_SETS = 1024
 """Training sets that `finish` is shown after training."""
 
 
+@checked
 def fit(
     model: Model,
     data: Any,
@@ -60,7 +64,7 @@ def fit(
         data: a `FactorTable`, a `SetCollection`, or a list of sets.
         validation: the same, held out; its bound is logged, chooses the best checkpoint and when to stop early.
         epochs: passes; 20 where neither these nor `steps` are given.
-        steps: batches in all, for each process.
+        steps: steps of the optimiser in all; one for each batch of each process, unless gradients are accumulated.
         seed: of the sets that are drawn and of all sampling during training.
         output: folder for checkpoints, logs (CSV, TensorBoard) and the final model; nothing is written where None.
         resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
@@ -69,57 +73,60 @@ def fit(
         schedule: weights of the terms; those of the objective where None.
         learning_rate: of Adam.
         learning_rate_schedule: `constant` or `one-cycle`.
-        patience: stop after so many epochs without a better bound; never where None.
+        patience: epochs without a better bound, of validation or else of training, after which training stops.
         compile: compile the networks with `torch.compile`.
-        workers: processes that draw batches; 0 is fastest when items lie in memory.
+        workers: processes that draw batches; 0 is fastest in memory.
         trainer: options of `lightning.Trainer`: `precision`, `strategy`, `devices`, `gradient_clip_val`, ...
 
     Raises:
-        DataError, ConfigurationError: Data, model and options do not fit together; before anything expensive.
-        CheckpointError: The run to be resumed has no readable checkpoint.
+        DataError, ConfigurationError: Data, model and options do not fit together; before anything is written.
+        CheckpointError: The run to be resumed has no readable checkpoint, or is another one.
         NonFiniteError: A term became NaN or infinite.
     """
-    length = _read_length(epochs, steps, trainer)
-    sampler = _sampler(model, data, seed, sets)
-    held_out = None if validation is None else _validation_loader(model, validation, seed, sets, workers)
-    folder = None if output is None else open_folder(Path(output), resume)
-    last = _last_checkpoint(folder, resume, sampler)
-    maximised = default_objective(model) if objective is None else objective
-    weights = schedule or getattr(maximised, "schedule", Objective.schedule)
-    options = _trainer_options(folder, held_out is not None, patience, trainer)
-    build_module = partial(SetTraining, model, maximised, weights, learning_rate, learning_rate_schedule, seed)
-    if compile:
-        _compile(model)
-    return _train(build_module, _loader(sampler, workers), held_out, length, options, folder, last)
+    asked = read_length(epochs, steps, trainer)
+    check_numbers(seed, learning_rate, patience, workers)
+    samplers = _sampler(model, data, seed, sets), _validation_sampler(model, validation, seed, sets)
+    folder = check_folder(output, resume)
+    chosen, weights = _objective(model, objective, schedule)
+    settings = {"objective": chosen, "schedule": weights, "learning_rate": float(learning_rate), "seed": seed}
+    settings["learning_rate_schedule"] = learning_rate_schedule
+    engine, clipping = _engine(folder, validation is not None, patience, trainer, parts(chosen, "critic_loss"))
+    length = set_length(engine, samplers[0], *asked)
+    about = fingerprint(model, *samplers, engine, length, **settings)
+    last = newest_checkpoint(folder, about, resume)
+    build = partial(SetTraining, model, **settings, clipping=clipping, total_steps=length[1], about=about)
+    _compile(model, compile)
+    return _train(engine, build, [_loader(one, workers) for one in samplers if one], length[0], folder, last)
 
 
 def _train(
+    engine: lightning.Trainer,
     build_module: Callable[..., SetTraining],
-    loader: DataLoader,
-    held_out: DataLoader | None,
-    length: tuple[int | None, int | None],
-    options: dict[str, Any],
+    loaders: Sequence[DataLoader],
+    epochs: int,
     folder: Path | None,
-    last: Path | None,
+    last: Kept | None,
 ) -> Record:
     """Run Lightning's trainer, and what parts of the objective do before and after it."""
-    sampler: Any = loader.dataset
-    with torch.random.fork_rng(devices=[]), _quiet_lightning():
-        module = build_module(clipping={name: options.pop(name, None) for name in CLIPPING})
+    sampler: Any = loaders[0].dataset
+    sampler.epoch = 0 if last is None else last.epochs  # workers draw ahead of the start of the epoch
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _quiet_lightning():
+        module = build_module()
         model = module.model.train()
+        if any(parameter.is_inference() for parameter in model.parameters()):
+            raise ConfigurationError("model: it was built in inference mode, and cannot be trained; build it outside")
         torch.manual_seed(module.seed)
         for part in parts(module.objective, "bind"):
             part.bind(model, len(sampler.table))
-        engine = lightning.Trainer(**options | ({} if module.critics else module.clipping))
-        epochs, module.total_steps = _length(engine, sampler, *length)
         engine.fit_loop.max_epochs = epochs
         engine.fit_loop.epoch_loop.max_steps = module.total_steps * module.optimizers_a_step
-        engine.log_every_n_steps = options.get("log_every_n_steps", min(CHECK_EVERY, _per_epoch(engine, sampler)))  # pyright: ignore
-        engine.fit(module, loader, held_out, ckpt_path=None if last is None else str(last))
+        if folder is not None:
+            open_folder(folder)
+        module.record.output = folder
+        run(engine, module, loaders, None if last is None else last.path)
         for part in parts(module.objective, "finish"):
             part.finish(_some_sets(sampler, model))
     model.eval()
-    module.record.output = folder
     if folder is not None and engine.is_global_zero:
         _write(model, module.record, module.total_steps, folder)
     return module.record
@@ -135,67 +142,40 @@ def default_objective(model: Model) -> Any:
     return build(model.default_objective, "coset.objectives")
 
 
-def _read_length(epochs: int | None, steps: int | None, trainer: dict[str, Any]) -> tuple[int | None, int | None]:
-    """Epochs and steps that are asked for, also in Lightning's words for them."""
-    epochs, steps = trainer.pop("max_epochs", epochs), trainer.pop("max_steps", steps)
-    if (epochs is not None and epochs < 1) or (steps is not None and steps < 1):
-        raise ConfigurationError(f"epochs and steps: expected 1 or more, got epochs={epochs}, steps={steps}")
-    return epochs, steps
+def _objective(model: Model, objective: Any, schedule: Any) -> tuple[Any, Any]:
+    """What is maximised, and its schedule; the model's own where none is given."""
+    check_callable(objective=objective, schedule=schedule)
+    chosen = default_objective(model) if objective is None else objective
+    return chosen, schedule or getattr(chosen, "schedule", Objective.schedule)
 
 
-def _last_checkpoint(folder: Path | None, resume: bool, sampler: SetSampler) -> Path | None:
-    """The checkpoint to go on from, if there is one."""
-    last = None if folder is None or not resume else folder / "checkpoints" / "last.ckpt"
-    if last is None or not last.is_file():
-        return None
-    sampler.epoch = completed_epochs(last)  # workers draw ahead of the start of the epoch
-    return last
+def _engine(
+    folder: Path | None, validated: bool, patience: int | None, trainer: dict[str, Any], critics: Sequence[Any]
+) -> tuple[lightning.Trainer, dict[str, Any]]:
+    """Lightning's trainer with what coset needs, and over it what the user says; and how gradients are clipped.
 
-
-def _length(engine: Any, sampler: SetSampler, epochs: int | None, steps: int | None) -> tuple[int, int]:
-    """Epochs and steps in all, now that it is known how many processes share the batches of an epoch."""
-    if steps is not None:  # an epoch ends, and is validated, before training does
-        sampler.batches = min(sampler.batches, steps * engine.world_size)
-    per_epoch = _per_epoch(engine, sampler)
-    epochs = epochs or (20 if steps is None else math.ceil(steps / per_epoch))
-    return epochs, min(steps or epochs * per_epoch, epochs * per_epoch)
-
-
-def _per_epoch(engine: Any, sampler: SetSampler) -> int:
-    return math.ceil(sampler.batches / engine.world_size)
-
-
-def _trainer_options(
-    folder: Path | None, validated: bool, patience: int | None, trainer: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Arguments of `lightning.Trainer`: what coset needs, and over it what the user says."""
-    monitor = "validation/bound" if validated else "train/bound"
-    callbacks: list[Callback] = list(trainer.get("callbacks", []))
-    if folder is not None:
-        best = ModelCheckpoint(
-            folder / "checkpoints",
-            "best",
-            monitor=monitor,
-            mode="max",
-            save_last=True,
-            save_on_train_epoch_end=True,  # after validation, once the epoch's row stands in the record
-            enable_version_counter=False,
-        )
-        callbacks.append(best)
-    if patience is not None:
-        callbacks.append(EarlyStopping(monitor, patience=patience, mode="max"))
-    return {
+    Raises:
+        ConfigurationError: Options that do not go together.
+    """
+    clipping = {name: trainer.pop(name) for name in CLIPPING if trainer.get(name) is not None}
+    if critics and trainer.get("accumulate_grad_batches", 1) != 1:
+        raise ConfigurationError("accumulate_grad_batches: an objective with a critic makes a step of every batch")
+    checkpoints = Checkpoints(None if folder is None else folder / "checkpoints", validated, patience)
+    options = {
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
-        "enable_checkpointing": folder is not None,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
+        "log_every_n_steps": CHECK_EVERY,
         **trainer,
-        "callbacks": callbacks,
+        **({} if critics else clipping),
+        "callbacks": [*(trainer.get("callbacks") or []), checkpoints],
     }
+    with _quiet_lightning():
+        return build_trainer(options), clipping
 
 
-def _compile(model: Model) -> None:
-    for network in model.children():  # a list of networks is never called itself
+def _compile(model: Model, compile: bool) -> None:
+    for network in model.children() if compile else ():  # a list of networks is never called itself
         for part in network if isinstance(network, torch.nn.ModuleList) else [network]:
             part.compile()
 
@@ -206,7 +186,7 @@ def _write(model: Model, record: Record, steps: int, folder: Path) -> None:
     text = json.dumps({"seconds": record.seconds, "steps": steps, "history": record.history}, indent=1)
     partial = folder / "record.json.partial"
     partial.write_text(text)
-    partial.replace(folder / "record.json")
+    replace(partial, folder / "record.json")
 
 
 def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | None) -> SetSampler:
@@ -224,11 +204,13 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
     return data.sets(contexts, seed=seed, **(single | dict(options or {})))
 
 
-def _validation_loader(model: Model, data: Any, seed: int, sets: Mapping[str, Any] | None, workers: int) -> DataLoader:
+def _validation_sampler(model: Model, data: Any, seed: int, sets: Mapping[str, Any] | None) -> SetSampler | None:
+    if data is None:
+        return None
     all_alike = {"batches": None} | ({"supervision": None} if "supervision" in (sets or {}) else {})
     held_out = _sampler(model, data, seed + 1, {**(sets or {}), **all_alike})
     held_out.batches = min(held_out.batches, 20)
-    return _loader(held_out, workers)
+    return held_out
 
 
 def _some_sets(sampler: SetSampler, model: Model) -> Iterator[Programs]:
@@ -238,9 +220,16 @@ def _some_sets(sampler: SetSampler, model: Model) -> Iterator[Programs]:
         yield Programs(model, sampler.draw(index).to(model.device, next(model.parameters()).dtype))
 
 
+class _Private(torch.Generator):
+    """A generator that another process may begin anew."""
+
+    def __reduce__(self) -> Any:
+        return _Private, ()
+
+
 def _loader(sampler: SetSampler, workers: int) -> DataLoader:
     # An iterator draws a number when it is made, which is not always when an epoch starts: not from our noise.
-    private = torch.Generator()
+    private = _Private()
     return DataLoader(sampler, batch_size=None, num_workers=workers, persistent_workers=workers > 0, generator=private)
 
 

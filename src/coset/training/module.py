@@ -1,5 +1,6 @@
 """What Lightning is given to train: a model, an objective, and a second optimiser if the objective has a critic."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class SetTraining(lightning.LightningModule):
         seed: each epoch's randomness is a function of this and the epoch, so that resuming repeats it.
         clipping: options of `clip_gradients`, for an objective with a critic; Lightning clips by itself otherwise.
         total_steps: of all epochs; what the schedules' fraction and the learning rate refer to.
+        about: the fingerprint of the training, kept in its checkpoints.
 
     Raises:
         ConfigurationError: An unknown learning rate schedule.
@@ -75,6 +77,7 @@ class SetTraining(lightning.LightningModule):
         seed: int = 0,
         clipping: dict[str, Any] | None = None,
         total_steps: int = 1,
+        about: dict[str, Any] | None = None,
     ):
         super().__init__()
         if learning_rate_schedule not in ("constant", "one-cycle"):
@@ -88,6 +91,9 @@ class SetTraining(lightning.LightningModule):
         self.critics = parts(objective, "critic_loss")
         self.automatic_optimization = not self.critics
         self.record = Record()
+        self.about = about or {}
+        self.handover: Path | None = None
+        self.cut_short = False
         self._started = time.monotonic()
         self._recent: list[tuple[int, dict[str, Tensor]]] = []  # terms since the last look
         self._sums: dict[str, Tensor] = {}
@@ -148,7 +154,12 @@ class SetTraining(lightning.LightningModule):
         """Minus the weighted objective, averaged over sets; with critics, the step itself and theirs."""
         fraction = self.steps_done / self.total_steps
         programs = Programs(self.model, batch, progress=min(1.0, fraction))
-        bound = self.objective(programs)
+        try:
+            bound = self.objective(programs)
+        except (ValueError, RuntimeError) as reason:  # torch may stumble over what is not finite before we look
+            self.check_finite()
+            self.check_parameters(reason)
+            raise
         loss = -bound.weighted(self.schedule(Progress(self.current_epoch, fraction))).mean()
         self._record(bound, len(batch), index)
         if not self.critics:
@@ -201,13 +212,29 @@ class SetTraining(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Look for terms that are not finite, before anything is saved, and record the epoch's means."""
         self.check_finite()
-        row: dict[str, float] = {"epoch": self.current_epoch, "step": self.steps_done}
-        row |= {name: float(total) / max(1, self._count) for name, total in self._sums.items()}
+        self.cut_short = self._count < self.trainer.num_training_batches and self.steps_done < self.total_steps
+        means = {name: total / max(1, self._count) for name, total in self._sums.items()}
         if self._validation:
-            row["validation"] = float(torch.stack(self._validation).mean())
-        self.record.history.append(row)
+            means["validation"] = torch.stack(self._validation).mean()
+        reduced = self._over_processes(means)
+        self.record.history.append({"epoch": self.current_epoch, "step": self.steps_done, **reduced})
         self.record.seconds = time.monotonic() - self._started
         self._sums, self._count, self._validation = {}, 0, []
+
+    def _over_processes(self, means: dict[str, Tensor]) -> dict[str, float]:
+        """The mean of each number over all processes."""
+        if not means:
+            return {}
+        stacked = torch.stack([value.to(self.device) for value in means.values()])
+        if self.trainer.world_size > 1:
+            stacked = torch.as_tensor(self.trainer.strategy.reduce(stacked, reduce_op="mean"))
+        return dict(zip(means, stacked.tolist(), strict=True))
+
+    def on_train_end(self) -> None:
+        """Leave the record to the process that launched this one, if it was launched."""
+        if self.handover is not None and self.trainer.is_global_zero:
+            kept = {"history": self.record.history, "seconds": self.record.seconds}
+            self.handover.write_text(json.dumps(kept))
 
     def on_sanity_check_end(self) -> None:
         """Forget what the sanity check saw."""
@@ -225,17 +252,35 @@ class SetTraining(lightning.LightningModule):
         for step, terms in recent:
             for name, term in terms.items():
                 if not bool(term.isfinite()):
-                    saved = getattr(self.trainer.checkpoint_callback, "last_model_path", "") or "none yet"
                     raise NonFiniteError(
-                        f"the term of site {name!r} is {float(term)} at step {step}; last good checkpoint: {saved}; "
-                        "lower the learning rate, clip gradients (gradient_clip_val), or look at the data's range"
+                        f"the term of site {name!r} is {float(term)} at step {step}; last good checkpoint: "
+                        f"{self._last_good()}; lower the learning rate, clip gradients (gradient_clip_val), or look at "
+                        "the data's range"
                     )
+
+    def check_parameters(self, reason: Exception) -> None:
+        """Look whether all parameters are finite, after a step has failed.
+
+        Raises:
+            NonFiniteError: One is not; names it, the step and the last good checkpoint.
+        """
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise NonFiniteError(
+                    f"the parameter {name!r} is not finite at step {self.steps_done} ({str(reason).splitlines()[0]}); "
+                    f"last good checkpoint: {self._last_good()}; lower the learning rate, or clip gradients "
+                    "(gradient_clip_val)"
+                ) from reason
+
+    def _last_good(self) -> str:
+        return getattr(self.trainer.checkpoint_callback, "last_model_path", "") or "none yet"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the record and the format beside the weights."""
         self.check_finite()
         checkpoint["coset"] = {
             "format": FORMAT,
+            "fingerprint": self.about,
             "history": self.record.history,
             "seconds": time.monotonic() - self._started,
         }
