@@ -31,6 +31,7 @@ STOREYS = (
     ("recipes",),
     ("runs",),
     ("experiments",),
+    ("console",),
     ("cli",),
     ("__main__",),
 )

@@ -1,6 +1,5 @@
 """The `coset` command. Heavy libraries are imported where they are used, so that help answers at once."""
 
-import contextlib
 import json
 import re
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from coset.console import Terminated, check_output, leave, needs_contexts, quiet_stdout, terminable
 from coset.discovery import file_names
 from coset.errors import ConfigurationError, CosetError
 
@@ -21,7 +21,7 @@ def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
     """
     from coset.experiments.shared.composition import run_demo
 
-    with _quiet_stdout(json):
+    with quiet_stdout(json):
         outcome = run_demo(output)
     if json:
         return _print_json(outcome.figures)
@@ -46,7 +46,7 @@ def train(
     """
     from coset.runs import train_run
 
-    with _quiet_stdout(json):
+    with quiet_stdout(json):
         run, record = train_run(recipe, output or Path("runs", Path(recipe).stem), overrides, resume)
     last = record.history[-1] if record.history else {}
     if json:
@@ -85,7 +85,12 @@ def sample(
         temperature: spread of p(z | c); 1 is the model's own.
         seed: of the draw.
     """
+    check_output(output)
     model = _seeded(run, seed).model
+    if not model.contexts:
+        needs_contexts(model, constant is None, "sample takes no --constant")
+        items = model.sample(n=n * sets, temperature=temperature)
+        return _save_rows(items.view(sets, n, *items.shape[1:]), output)
     names = None if constant is None else [] if constant == "none" else constant.split("+")
     _save_rows(model.sample(n=n, constant=names, sets=sets, temperature=temperature), output)
 
@@ -112,7 +117,9 @@ def condition(
     """
     import torch
 
+    check_output(output)
     opened = _seeded(run, seed)
+    needs_contexts(opened.model, bool(opened.model.contexts), "condition has no set to show it")
     values = opened.read_values(given)
     shown = opened.held_out(values, items)
     drawn = opened.model.condition(shown, constant=list(values), n=n, temperature=temperature)
@@ -146,9 +153,11 @@ def compose(
     """
     import torch
 
+    check_output(output)
     opened = _seeded(run, seed)
+    needs_contexts(opened.model, bool(opened.model.contexts), "compose has nothing to put together")
     shown = {name: opened.held_out({name: value}, items) for name, value in opened.read_values(given).items()}
-    drawn = opened.model.compose(**shown, n=n * rows, temperature=temperature).cpu()
+    drawn = opened.model.compose(shown, n=n * rows, temperature=temperature).cpu()
     drawn = drawn.view(rows, n, *drawn.shape[1:])
     if output.suffix == ".npy":
         return _save_rows(drawn.flatten(0, 1), output)
@@ -173,8 +182,10 @@ def evaluate(
     from coset.experiments.shared.composition import score_composition
     from coset.runs import open_run
 
-    with _quiet_stdout(json):
-        result = score_composition(open_run(run), temperature, samples, runs, seed)
+    opened = open_run(run)
+    needs_contexts(opened.model, len(opened.model.contexts) == 2, "evaluate scores the combinations of two")
+    with quiet_stdout(json):
+        result = score_composition(opened, temperature, samples, runs, seed)
     if json:
         return _print_json(result.as_dict())
     print(result.table())
@@ -189,6 +200,7 @@ def plot(run: Path, output: Path = Path("curves.png")) -> None:
     """
     from coset.experiments.shared.outcome import plot_curves
 
+    check_output(output, endings=(".png",))
     plot_curves(run, output)
     print(output)
 
@@ -211,7 +223,7 @@ def reproduce(
     """
     from coset.experiments import reproduce as run
 
-    with _quiet_stdout(json):
+    with quiet_stdout(json):
         outcome = run(target, runs, results, seed)
     if json:
         return _print_json(outcome.figures)
@@ -278,10 +290,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.command == "train":
         options["overrides"] = overrides
     try:
-        COMMANDS[parsed.command](**options)
+        with terminable():
+            COMMANDS[parsed.command](**options)
     except CosetError as reason:
-        print(f"coset {parsed.command}: {reason}", file=sys.stderr)
-        raise SystemExit(2) from None
+        leave(parsed.command, 2, str(reason))
+    except OSError as reason:  # a full disk, a folder that may not be written to, ...
+        place = reason.filename or "a file"
+        leave(parsed.command, 2, f"{place}: {reason.strerror or reason}; nothing was left half-written")
+    except (KeyboardInterrupt, Terminated) as reason:
+        again = "go on with the same command and --resume" if parsed.command == "train" else "nothing was written"
+        word, status = ("interrupted", 130) if isinstance(reason, KeyboardInterrupt) else ("terminated", 143)
+        leave(parsed.command, status, f"{word}; {again}")
 
 
 def _separate_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -309,13 +328,6 @@ def _spell_out(words: Sequence[str]) -> list[str]:
     if words[:2] == ["data", "fetch"] and words[2:3] and not words[2].startswith("-"):
         words = [*words[:2], "--name", *words[2:]]
     return [f"{word}=true" if word in ("--json", "--resume") else short.get(word, word) for word in words]
-
-
-@contextlib.contextmanager
-def _quiet_stdout(quiet: bool) -> Any:
-    """Send what libraries print to standard error, so that standard output holds the JSON object alone."""
-    with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
-        yield
 
 
 def _print_json(figures: Any) -> None:

@@ -1,7 +1,9 @@
 """Runs: a recipe trained into a folder, and read back from it."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +11,14 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from coset.data import FactorTable
 from coset.errors import CheckpointError, ConfigurationError, nearest
 from coset.models.saving import load
 from coset.recipes import Recipe, load_recipe
 from coset.training import Record, fit
+from coset.training.resuming import check_folder, is_first
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         CheckpointError: The folder holds no finished run.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not (folder / "recipe.yaml").is_file() or not (folder / "model" / "config.json").is_file():
         state = "an unfinished run; finish it with `coset train … --resume`" if folder.is_dir() else "no folder"
         raise CheckpointError(f"{folder}: expected a finished run of `coset train`, found {state}")
@@ -94,26 +98,62 @@ def train_run(
         ConfigurationError: An unknown recipe or option; a folder that holds a run, without `resume`; or a run of
             other settings, with it.
     """
-    plan, folder = load_recipe(recipe, overrides), Path(folder)
+    plan, folder = load_recipe(recipe, overrides), Path(folder).expanduser()
+    check_folder(folder, resume)
     kept = folder / "recipe.yaml"
-    if kept.is_file():
+    if is_first() and kept.is_file():
         if not resume:
             raise ConfigurationError(f"{folder} already holds a run; choose another folder, or add --resume")
-        if yaml.safe_load(kept.read_text()) != yaml.safe_load(plan.as_yaml()):
+        if yaml.safe_load(kept.read_text("utf-8")) != yaml.safe_load(plan.as_yaml()):
             raise ConfigurationError(f"{kept} differs from the recipe asked for; a run resumes with its own settings")
     run = Run(folder, plan)
     splits = run.splits
-    model = plan.model(splits["train"])
+    with torch.random.fork_rng(devices=[]):  # so that equal seeds begin with equal weights
+        torch.manual_seed(plan.sections["training"].get("seed", 0))
+        model = plan.model(splits["train"])
     for part, begun in ({"": start} if isinstance(start, Run) else start or {}).items():
         try:
             model.get_submodule(part).load_state_dict(begun.model.state_dict())
         except (AttributeError, RuntimeError) as reason:
             raise ConfigurationError(f"{begun.folder}: another model than {plan.name}'s {part}: {reason}") from reason
-    if not kept.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        partial.write_text(plan.as_yaml())
-        os.replace(partial, kept)
     options = plan.fit_options() | trainer
-    record = fit(model, splits["train"], validation=splits["validation"], output=folder, resume=resume, **options)
+    with _held(folder, plan.as_yaml()):
+        record = fit(model, splits["train"], validation=splits["validation"], output=folder, resume=resume, **options)
     return run, record
+
+
+@contextlib.contextmanager
+def _held(folder: Path, recipe: str) -> Iterator[None]:
+    """Hold the folder of a run against other processes; write its recipe, and take it back if nothing was trained.
+
+    Raises:
+        ConfigurationError: Another process trains into the folder.
+    """
+    if not is_first():  # another process of the same training has done all this
+        yield
+        return
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    kept, lock = folder / "recipe.yaml", FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as reason:
+        raise ConfigurationError(f"{folder}: another process trains there; wait, or choose another folder") from reason
+    try:
+        if new := not kept.is_file():
+            partial = kept.with_suffix(".partial")
+            partial.write_text(recipe, "utf-8")
+            os.replace(partial, kept)
+        yield
+    except BaseException:
+        if new and not (folder / "checkpoints").exists():
+            kept.unlink(missing_ok=True)
+        raise
+    finally:
+        lock.release()
+        if not kept.is_file():
+            (folder / ".lock").unlink(missing_ok=True)
+            shutil.rmtree(folder / "logs", ignore_errors=True)  # of a training that made no checkpoint
+            for place in made:  # the innermost first
+                with contextlib.suppress(OSError):  # something else is in it
+                    place.rmdir()

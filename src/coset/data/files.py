@@ -4,17 +4,32 @@ A file is looked for in the folder that the environment variable `COSET_DATA` na
 Nothing is downloaded until it is asked for.
 """
 
+import gzip
 import hashlib
+import lzma
 import os
 import sys
+import tarfile
+import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pooch
 
 from coset.errors import DataFileError
+
+MOST_BYTES = 1 << 30
+"""Bytes that a compressed file is unpacked to at most: larger than any that is published, smaller than memory."""
+
+UNPACKING = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, RuntimeError, NotImplementedError, UnicodeDecodeError),
+)
+"""What Python's archives raise of files that are not what they say."""
 
 UNSIGNED_BYTE = 0x08  # the one element type of IDX that published image sets use
 
@@ -86,7 +101,7 @@ def fetch(file: DataFile) -> Path:
     try:
         pooch.retrieve(file.url, known_hash=None, fname=part.name, path=part.parent, progressbar=sys.stderr.isatty())
         # Only a file with the right content gets its name, so that no other is ever taken for data.
-        if problem := _difference(file, _content(part)):
+        if problem := difference(file, _content(part)):
             raise DataFileError(problem)
         part.replace(target)
     except OSError as error:
@@ -124,9 +139,49 @@ def read_idx(file: DataFile) -> np.ndarray:
             f"{path} is {'truncated' if len(content) < expected else 'too long'}: its header speaks of an array "
             f"{shape}, that is {expected} bytes, but there are {len(content)}; {_again(file)}"
         )
-    if problem := _difference(file, content):
+    if problem := difference(file, content):
         raise DataFileError(f"{path} is not the file that was published: {problem}; {_again(file)}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def read_members(path: Path, wanted: Callable[[str], bool], again: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the wanted files in a zip archive, or in a tar archive compressed by gzip.
+
+    Nothing is written to disk, links are passed over, and no member is unpacked beyond `MOST_BYTES`.
+
+    Args:
+        path: of the archive.
+        wanted: tells by its name whether a member is.
+        again: how the file is fetched again, for errors.
+
+    Raises:
+        DataFileError: It is truncated, corrupt, encrypted, compressed in a way that Python does not know, or too large.
+    """
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for name in filter(wanted, archive.namelist()):
+                    with archive.open(name) as file:
+                        yield name, _bounded(file, path, name, again)
+        else:
+            with tarfile.open(path, "r:gz") as archive:
+                for member in archive:
+                    file = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
+                    if file is not None:
+                        yield member.name, _bounded(file, path, member.name, again)
+    except UNPACKING as error:
+        raise DataFileError(
+            f"{path} is truncated or corrupt: its {path.stat().st_size} bytes cannot be unpacked ({error}); {again}"
+        ) from error
+
+
+def _bounded(file: IO[bytes], path: Path, name: str, again: str) -> bytes:
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataFileError(
+            f"{path}: {name} unpacks to more than {MOST_BYTES >> 20} MiB, which no published data set does; {again}"
+        )
+    return content
 
 
 def _content(path: Path) -> bytes:
@@ -135,7 +190,14 @@ def _content(path: Path) -> bytes:
     if ".gz" not in path.suffixes:
         return content
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content)  # 16: in gzip's wrapping
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: in gzip's wrapping
+        whole = unpacker.decompress(content, MOST_BYTES)
+        if unpacker.unconsumed_tail:
+            raise DataFileError(
+                f"{path} holds more than {MOST_BYTES >> 20} MiB in {len(content)} bytes, which no published data set "
+                "does; delete it and fetch it again"
+            )
+        return whole
     except zlib.error as error:
         raise DataFileError(
             f"{path} is corrupt: its {len(content)} bytes cannot be decompressed ({error}); delete it and fetch it "
@@ -143,7 +205,8 @@ def _content(path: Path) -> bytes:
         ) from error
 
 
-def _difference(file: DataFile, content: bytes) -> str | None:
+def difference(file: DataFile, content: bytes) -> str | None:
+    """What is wrong with the content of a file that has a published checksum; None if nothing is."""
     found = hashlib.sha256(content).hexdigest()
     if file.sha256 in (None, found):
         return None

@@ -1,10 +1,7 @@
 """Omniglot: characters of many alphabets, each drawn once by each of twenty people."""
 
-import hashlib
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -15,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from coset.data.files import DataFile, locate
+from coset.data.files import DataFile, difference, locate, read_members
 from coset.data.table import FactorTable
 from coset.datasets.base import DataSet
 from coset.errors import ConfigurationError, DataFileError, nearest
@@ -168,19 +165,9 @@ def _read(file: DataFile, side: int) -> tuple[Tensor, list[tuple[str, str, int]]
 
 def _members(file: DataFile) -> dict[str, bytes]:
     path = locate(file)
-    content = path.read_bytes()
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise DataFileError(f"{path} is truncated or corrupt: {error}; {_again}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if file.sha256 not in (None, found):
-        raise DataFileError(
-            f"{path} is not the file that was published: its {len(content)} bytes should have SHA-256 {file.sha256}, "
-            f"but have {found}; {_again}"
-        )
-    return members
+    if problem := difference(file, path.read_bytes()):
+        raise DataFileError(f"{path} is not the file that was published: {problem}; {_again}")
+    return dict(read_members(path, lambda name: not name.endswith("/"), _again))
 
 
 def _image(content: bytes, path: Any) -> np.ndarray:

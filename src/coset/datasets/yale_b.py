@@ -1,12 +1,7 @@
 """Extended Yale B, cropped: faces under lights from known directions."""
 
-import gzip
 import math
 import re
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coset.data.files import DataFile, folders, locate
+from coset.data.files import DataFile, folders, locate, read_members
 from coset.data.table import FactorTable
 from coset.datasets.base import DataSet
 from coset.errors import ConfigurationError, DataFileError
@@ -144,7 +139,7 @@ def light_direction(azimuth: np.ndarray, elevation: np.ndarray) -> tuple[np.ndar
 def _read_faces(path: Path) -> tuple[Tensor, list[tuple[str, str, str, str]]]:
     """Images uint8 `[n, h, w]` and, of each, identity, light, azimuth and elevation; in the order of their names."""
     faces: dict[tuple[str, str, str, str], np.ndarray] = {}
-    for member, content in _members(path):
+    for member, content in read_members(path, _wanted, _again(path)):
         name = NAME.fullmatch(member.rsplit("/")[-1])
         if name is None:
             raise DataFileError(
@@ -158,26 +153,6 @@ def _read_faces(path: Path) -> tuple[Tensor, list[tuple[str, str, str, str]]]:
         raise DataFileError(f"{path} should hold images of one size, but holds {found}; {_again(path)}")
     names = sorted(faces)
     return torch.from_numpy(np.stack([faces[name] for name in names])), names
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each image with a light of its own in a zip or tar archive."""
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for name in filter(_wanted, archive.namelist()):
-                    yield name, archive.read(name)
-        else:
-            with tarfile.open(path, "r:gz") as archive:
-                for member in archive:
-                    file = archive.extractfile(member)  # None if it is a folder
-                    if file is not None and _wanted(member.name):
-                        yield member.name, file.read()
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataFileError(
-            f"{path} is truncated or corrupt: its {path.stat().st_size} bytes cannot be unpacked ({error}); "
-            f"{_again(path)}"
-        ) from error
 
 
 def _wanted(member: str) -> bool:

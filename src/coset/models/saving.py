@@ -65,6 +65,7 @@ class Saved(PyTorchModelHubMixin):
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
             result = super().save_pretrained(whole, config=config, **options)
             for name in sorted(os.listdir(whole), reverse=True):  # the weights first, then what announces them
+                (Path(whole) / name).chmod(0o666 & ~_mask())  # safetensors writes for its owner alone
                 os.replace(Path(whole) / name, target / name)
         return result
 
@@ -149,6 +150,13 @@ def _download(name: str) -> Path:
             f"{name}: there is no such folder, and no such repository of the Hugging Face Hub could be fetched "
             f"({type(reason).__name__}); look at the name, or write ./{name} for a folder"
         ) from reason
+
+
+def _mask() -> int:
+    """What the user does not allow to others on new files; it cannot be read without being set."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _as_python(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Recipes: one YAML file an experiment, with its data, model, sets, objective, schedule and training."""
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ _PACKAGES = {
     "objective": "coset.objectives",
     "schedule": "coset.objectives.schedules",
 }
+
+PATHS = ("default_root_dir",)
+"""Options of the trainer that are paths, and may have dots."""
 
 _INSIDE = ("coset.objectives", "coset.networks")
 """Where classes are looked for that stand inside of an option: penalties of an objective, an augmentation."""
@@ -80,7 +84,7 @@ def recipe_names() -> list[str]:
 
 def about(name: str) -> str:
     """What a recipe is, in one line: the comment on top of its file."""
-    return _file(name).read_text().splitlines()[0].removeprefix("# ")
+    return _file(name).read_text("utf-8").splitlines()[0].removeprefix("# ")
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -96,11 +100,13 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     >>> load_recipe("demo", ["--model.context_dim", "8"]).sections["model"]["context_dim"]
     8
     """
-    content = yaml.safe_load(_file(name).read_text())
-    label = content.pop("recipe", Path(name).stem)
-    for section in content:
+    content = _read(_file(name))
+    label = str(content.pop("recipe", Path(name).stem))
+    for section, inside in content.items():
         if section not in SECTIONS:
-            raise ConfigurationError(f"recipe {label}: unknown section {section!r}; {nearest(section, SECTIONS)}")
+            raise ConfigurationError(f"recipe {label}: unknown section {section!r}; {nearest(str(section), SECTIONS)}")
+        if not isinstance(inside, dict | None) or not all(isinstance(option, str) for option in inside or ()):
+            raise ConfigurationError(f"recipe {label}: section {section}: expected options by name, got {inside!r}")
     sections = {section: dict(content.get(section) or {}) for section in SECTIONS}
     for key, value in _pairs(overrides):
         section, _, option = key.partition(".")
@@ -111,8 +117,48 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             inside, place = inside[step[0]], step[2]
         inside[place] = value
     recipe = Recipe(label, sections)
+    for section, options in sections.items():
+        _refuse_imports(f"section {section}", options, words=section == "trainer")
     _check(recipe)
     return recipe
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The content of a recipe's file."""
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"{file}: cannot be read as text in UTF-8 ({reason})") from reason
+    except yaml.YAMLError as reason:
+        raise ConfigurationError(f"{file}: not YAML: {' '.join(str(reason).split())}") from reason
+    except RecursionError as reason:
+        raise ConfigurationError(f"{file}: nested too deeply to be a recipe") from reason
+    if not isinstance(content, dict):
+        said = f"expected sections by name ({', '.join(SECTIONS)}), got {str(content)[:60]!r}"
+        raise ConfigurationError(f"{file}: {said}")
+    return content
+
+
+def _refuse_imports(where: str, value: Any, words: bool) -> None:
+    """Refuse what would make a recipe import a module that is neither ours nor Lightning's: it may come from anyone.
+
+    Args:
+        where: for errors.
+        value: what stands there.
+        words: whether a word with dots may be taken for a class.
+
+    Raises:
+        ConfigurationError: Names the place and the word.
+    """
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            named = name in ("class_path", "class") or (words and name not in PATHS)
+            _refuse_imports(f"{where}, {name}", part, words=named)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _refuse_imports(where, part, words)
+    elif words and isinstance(value, str) and re.fullmatch(r"(?!coset\.|lightning\.)[^\W\d]\w*(\.\w+)+", value):
+        raise ConfigurationError(f"{where}: {value!r} is not of coset or Lightning, and a recipe imports no other")
 
 
 def _file(name: str | Path) -> Path:
@@ -155,9 +201,10 @@ def _value(text: str) -> Any:
 
 def _find(name: str, section: str) -> Any:
     try:
-        return find_class(name, _PACKAGES[section])
-    except ConfigurationError as reason:
+        found = find_class(name, _PACKAGES[section])
+    except (ConfigurationError, TypeError) as reason:
         raise ConfigurationError(f"{section}.class: {reason}") from None
+    return found
 
 
 def _build(sections: Mapping[str, Any], section: str) -> Any:
@@ -219,6 +266,10 @@ def _check_class(found: Any, section: str, specification: Mapping[str, Any]) -> 
         if name != "class" and not inside:
             options[name] = value
     parameters = inspect.signature(found).parameters
+    if section == "data":
+        needed = [name for name, part in parameters.items() if part.default is part.empty and name not in specification]
+        if needed:
+            raise ConfigurationError(f"section data: {found.__name__} needs {needed[0]}; write it beside the class")
     if unknown := [name for name in specification if name != "class" and name not in parameters]:
         raise ConfigurationError(f"--{section}.{unknown[0]}: no such option; {nearest(unknown[0], sorted(parameters))}")
     skipped: set[str | int] = {  # what the data or `for_data` gives, and what is built apart

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,11 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         module.handover = handover = Path(folder) / "record.json"
         train, validation = loaders[0], loaders[1] if len(loaders) > 1 else None
-        engine.fit(module, train, validation, ckpt_path=checkpoint, **safe)
+        try:
+            engine.fit(module, train, validation, ckpt_path=checkpoint, **safe)
+        except SystemExit:  # by which later versions of Lightning answer Ctrl-C, with the status of a failure
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
         if not module.record.history and handover.is_file():
             kept = json.loads(handover.read_text())
             module.record.history, module.record.seconds = kept["history"], kept["seconds"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import coset.plots as plots
 from coset.data import FactorTable
+from coset.errors import ConfigurationError
 from coset.experiments.shared.outcome import Outcome, Request, Row, curves
 from coset.metrics import (
     CompositionResult,
@@ -21,9 +22,13 @@ from coset.metrics import (
     load_or_train_classifier,
 )
 from coset.metrics.classifier import STEPS
+from coset.recipes import load_recipe
 from coset.runs import Run, train_run
 
 TEMPERATURES = (0.0, 0.5, 1.0)
+
+MADE = ("model", "checkpoints", "logs", "record.json", "composition.png", "recipe.yaml")
+"""What a demo leaves in its folder, in the order in which it is removed: the recipe tells that it is one."""
 
 COMPOSITION = (
     Row("composition, mean %", "mean", published="published_mean", design="paper_design_mean"),
@@ -35,8 +40,7 @@ COMPOSITION = (
 def run_demo(output: Path) -> Outcome:
     """Train on scikit-learn's digits at four angles and compose every digit with every angle."""
     started = time.monotonic()
-    if (output / "recipe.yaml").is_file():
-        shutil.rmtree(output)
+    _remove_demo(output)
     run, _ = train_run("demo", output)
     result = score_composition(run, temperature=1.0, samples=250, runs=1, seed=0)
     picture = output / "composition.png"
@@ -46,6 +50,23 @@ def run_demo(output: Path) -> Outcome:
         f"composition accuracy: mean {result.mean:.1f} %, worst cell {result.worst:.1f} %"
     )
     return Outcome(result.as_dict() | {"picture": str(picture)}, report, [picture])
+
+
+def _remove_demo(output: Path) -> None:
+    """Remove what an earlier demo wrote into a folder, and nothing else.
+
+    Raises:
+        ConfigurationError: The folder holds a run of another recipe.
+    """
+    if not (output / "recipe.yaml").is_file():
+        return
+    name = load_recipe(output / "recipe.yaml").name
+    if name != "demo":
+        raise ConfigurationError(
+            f"{output} holds a run of {name}, which a demo does not replace; give another --output"
+        )
+    for made in MADE:
+        shutil.rmtree(output / made) if (output / made).is_dir() else (output / made).unlink(missing_ok=True)
 
 
 def score_composition(run: Run, temperature: float, samples: int, runs: int, seed: int) -> CompositionResult:
