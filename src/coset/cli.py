@@ -44,16 +44,16 @@ def train(
         resume: go on with the run in the folder, exactly as if it had never stopped.
         json: print one JSON object and nothing else.
     """
-    from coset.runs import train_run
+    from coset.runs import is_first, train_run
 
     with quiet_stdout(json):
         run, record = train_run(recipe, output or Path("runs", Path(recipe).stem), overrides, resume)
     last = record.history[-1] if record.history else {}
-    if json:
-        return _print_json({"run": str(run.folder), "seconds": round(record.seconds, 1), **last})
-    print(
-        f"trained in {record.seconds:.0f} s; bound {last.get('bound', float('nan')):.2f} nats per set; see {run.folder}"
-    )
+    bound, took = last.get("bound", float("nan")), record.seconds
+    if json and is_first():  # of several processes one speaks
+        _print_json({"run": str(run.folder), "seconds": round(took, 1), **last})
+    elif is_first():
+        print(f"trained in {took:.0f} s; bound {bound:.2f} nats per set; see {run.folder}")
 
 
 def recipes() -> None:

@@ -1,6 +1,7 @@
 """How contexts are coded: the posteriors and priors of constant and varying contexts, all K at once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -146,7 +147,7 @@ class AggregatePrior(nn.Module):
         self.register_buffer("scale", torch.ones(contexts, PROTOTYPES, dim))
         # The buffer is what is saved. A program asks the flag, because to look at a buffer makes the host wait.
         self.is_estimated = False
-        self.register_load_state_dict_post_hook(lambda module, _: module._read_flag())
+        self.register_load_state_dict_post_hook(_read_flag)
 
     def forward(self, shape: Sequence[int], like: Tensor) -> Distribution:
         """The prior with batch axes `[*shape, K]` and event `[C]`, where `like` lives."""
@@ -180,6 +181,10 @@ class AggregatePrior(nn.Module):
 
     def _read_flag(self) -> None:
         self.is_estimated = bool(self.estimated)
+
+
+def _read_flag(module: nn.Module, _: Any) -> None:
+    module._read_flag()  # type: ignore[operator]
 
 
 def _total(encoded: tuple[Tensor, Tensor], mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,10 @@
 """Normalisation between layers: over a batch, over all processes that share it, or within each row."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as processes
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from coset.errors import ConfigurationError
@@ -65,11 +64,11 @@ class BatchNorm(_BatchNorm):
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         rows = x.new_full((1,), x.numel() / x.shape[1])
-        total = all_reduce(torch.cat([x.sum(axes), rows]))
+        total: Any = _SumOverProcesses.apply(torch.cat([x.sum(axes), rows]))
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = x - mean.view(shape)
-        variance = all_reduce(centred.square().sum(axes)) / count
+        variance: Any = _SumOverProcesses.apply(centred.square().sum(axes)) / count
         with torch.no_grad():
             momentum = self.momentum or 0.1
             for kept, new in ((self.running_mean, mean), (self.running_var, variance * count / (count - 1))):
@@ -79,3 +78,19 @@ class BatchNorm(_BatchNorm):
                 self.num_batches_tracked += 1
         scaled = centred * (variance + self.eps).rsqrt().view(shape)
         return scaled * self.weight.view(shape) + self.bias.view(shape)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes, of whose losses each has its part in the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        processes.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        processes.all_reduce(total)
+        return total
