@@ -105,7 +105,7 @@ def _expected(hint: Any, value: Any) -> str | None:
         zero = getattr(value, "ndim", None) == 0 and str(value.dtype) in ("bool", "torch.bool")
         return None if zero or isinstance(value, bool) else "True or False"
     if hint is int:
-        return None if _is_whole(value) else "a whole number"
+        return None if is_whole(value) else "a whole number"
     if hint is float:
         return None if _is_number(value) else "a finite number"
     if hint is str:
@@ -124,7 +124,8 @@ def _expected(hint: Any, value: Any) -> str | None:
     return None
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python, NumPy or torch; True and False are none."""
     try:
         operator.index(value)
     except TypeError:

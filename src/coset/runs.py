@@ -18,6 +18,7 @@ from coset.errors import CheckpointError, ConfigurationError, nearest
 from coset.models.saving import load
 from coset.recipes import Recipe, load_recipe
 from coset.training import Record, fit
+from coset.training.options import check_seed
 from coset.training.resuming import check_folder, is_first
 
 
@@ -107,9 +108,11 @@ def train_run(
         if yaml.safe_load(kept.read_text("utf-8")) != yaml.safe_load(plan.as_yaml()):
             raise ConfigurationError(f"{kept} differs from the recipe asked for; a run resumes with its own settings")
     run = Run(folder, plan)
+    seed = plan.sections["training"].get("seed", 0)
+    check_seed(seed)
     splits = run.splits
     with torch.random.fork_rng(devices=[]):  # so that equal seeds begin with equal weights
-        torch.manual_seed(plan.sections["training"].get("seed", 0))
+        torch.manual_seed(seed)
         model = plan.model(splits["train"])
     for part, begun in ({"": start} if isinstance(start, Run) else start or {}).items():
         try:

@@ -36,6 +36,11 @@ class Rows(Protocol):
         """Where the items live."""
         ...
 
+    @property
+    def item_shape(self) -> Sequence[int]:
+        """Shape of one item."""
+        ...
+
     def x(self, rows: Any) -> Tensor:
         """Items at these rows, as floating-point numbers."""
         ...

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from coset.arguments import check_memory
 from coset.batch import SetBatch
 from coset.data.groups import Groups, Rows
 from coset.errors import ConfigurationError, DataError, nearest
@@ -135,6 +136,8 @@ class SetSampler(IterableDataset[SetBatch]):
         for name, number in (("batch", batch), ("batches", batches)):
             if number is not None and number < 1:
                 raise ConfigurationError(f"sets: {name} should be at least 1, got {number}")
+        longest = int(groups.count.max()) if items is None else read_length(items)[1]
+        check_memory(f"sets: {batch} sets of {longest} items", batch * longest * math.prod(table.item_shape))
         self.table = table
         self.groups = groups
         self.contexts = tuple(contexts)

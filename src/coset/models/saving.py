@@ -104,9 +104,13 @@ def load(folder: str | Path) -> Any:
         )
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the mixin announces where it reads from
-            return known[config["model"]].from_pretrained(where, strict=True)
+            model = known[config["model"]].from_pretrained(where, strict=True)
     except (TypeError, ValueError, RuntimeError, OSError, SafetensorError) as reason:
         raise CheckpointError(f"{where}: the saved model cannot be read: {reason}") from reason
+    for name, weights in model.state_dict().items():
+        if not weights.isfinite().all():
+            raise CheckpointError(f"{where}: {name} is not finite; take an earlier checkpoint, or train again")
+    return model
 
 
 def _read_config(where: Path) -> dict[str, Any]:
@@ -120,6 +124,8 @@ def _read_config(where: Path) -> dict[str, Any]:
         config = json.loads(config_file.read_text())
     except ValueError as reason:
         raise CheckpointError(f"{config_file}: not JSON ({reason}); save the model again") from reason
+    if not isinstance(config, dict) or not isinstance(config.get("model", ""), str):
+        raise CheckpointError(f"{config_file}: expected an object that names its model; save the model again")
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{config_file}: written in format {config.get('format')!r}, this version of coset reads format {FORMAT}; "

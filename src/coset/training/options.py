@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from coset.arguments import is_whole
 from coset.data import SetSampler
 from coset.errors import ConfigurationError
 
@@ -24,14 +25,29 @@ def read_length(epochs: int | None, steps: int | None, trainer: dict[str, Any]) 
     Raises:
         ConfigurationError: Fewer than one.
     """
+    for name, number in (("epochs", epochs), ("steps", steps)):
+        _check_length(name, number)
     for word in ("max_epochs", "max_steps"):
         given = trainer.pop(word, None)
         if given is not None and given != -1:  # which is Lightning's word for no limit
+            _check_length(word, given)
             epochs, steps = (given, steps) if word == "max_epochs" else (epochs, given)
-    for name, number in (("epochs", epochs), ("steps", steps)):
-        if number is not None and (isinstance(number, bool) or number != int(number) or number < 1):
-            raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {number!r}")
     return None if epochs is None else int(epochs), None if steps is None else int(steps)
+
+
+def _check_length(name: str, number: Any) -> None:
+    if number is not None and (not is_whole(number) or number < 1):
+        raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {number!r}")
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what no generator of random numbers can begin with.
+
+    Raises:
+        ConfigurationError: Not a whole number from 0 up, or a larger one than generators take.
+    """
+    if not is_whole(seed) or not 0 <= seed < 2**63:
+        raise ConfigurationError(f"seed: expected a whole number from 0 up to 2**63 - 1, got {seed!r}")
 
 
 def check_numbers(seed: int, learning_rate: float, patience: int | None, workers: int) -> None:
@@ -40,8 +56,7 @@ def check_numbers(seed: int, learning_rate: float, patience: int | None, workers
     Raises:
         ConfigurationError: Names the option.
     """
-    if not 0 <= seed < 2**63:
-        raise ConfigurationError(f"seed: expected a whole number from 0 up to 2**63 - 1, got {seed}")
+    check_seed(seed)
     if not learning_rate > 0:
         raise ConfigurationError(f"learning_rate: expected a number above 0, such as 2e-3, got {learning_rate}")
     if patience is not None and patience < 1:
