@@ -7,6 +7,7 @@ import operator
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from coset.errors import ConfigurationError, nearest
@@ -108,6 +109,10 @@ def _expected(hint: Any, value: Any) -> str | None:
         return None if is_whole(value) else "a whole number"
     if hint is float:
         return None if _is_number(value) else "a finite number"
+    if hint is Path:
+        return None if isinstance(value, os.PathLike) else "a path"
+    if get_origin(hint) is Mapping:
+        return None if isinstance(value, Mapping) else "options by name"
     if hint is str:
         return None if isinstance(value, str) else "a word"
     if get_origin(hint) is Literal:

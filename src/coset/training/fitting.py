@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from coset.arguments import checked
+from coset.arguments import check_names, checked
 from coset.data import FactorTable, SetCollection, SetSampler, as_table_or_sets
 from coset.discovery import build
 from coset.errors import ConfigurationError
@@ -37,6 +37,7 @@ SOME_SETS = 1024
 
 
 @checked
+@torch.inference_mode(False)  # in which nothing could be trained that is made here
 def fit(
     model: Model,
     data: Any,
@@ -110,7 +111,7 @@ def _train(
     """Run Lightning's trainer, and what parts of the objective do before and after it."""
     sampler: Any = loaders[0].dataset
     sampler.epoch = 0 if last is None else last.epochs  # workers draw ahead of the start of the epoch
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _quiet_lightning():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         module = build_module()
         model = module.model.train()
         if any(parameter.is_inference() for parameter in model.parameters()):
@@ -197,6 +198,10 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
             f"the model takes items of shape {list(model.item_shape)}, the data has {list(data.item_shape)}"
         )
     data = model.agree_with(data)
+    for name in options or {}:
+        if name in ("contexts", "seed"):
+            raise ConfigurationError(f"sets: {name} is not for them to say; it is what the model has, or fit is given")
+    check_names("sets", data.sets, list(options or {}))
     if isinstance(data, SetCollection):
         return data.sets(seed=seed, **(options or {}))
     assert isinstance(data, FactorTable)
