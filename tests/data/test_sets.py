@@ -390,7 +390,7 @@ def test_drawing_is_fast():
         (ConfigurationError, "named once", {"contexts": ["digit", "digit"]}),
         (ConfigurationError, "3 contexts cannot be constant", {"patterns": 3}),
         (ConfigurationError, "-1 contexts", {"patterns": -1}),
-        (ConfigurationError, "patterns should be", {"patterns": "all"}),
+        (ConfigurationError, "patterns: expected one of", {"patterns": "all"}),
         (ConfigurationError, "no pattern a proportion", {"patterns": {}}),
         (ConfigurationError, "no pattern a proportion", {"patterns": {"digit": 0}}),
         (ConfigurationError, "did you mean 'digit'", {"patterns": {"digits": 1}}),
