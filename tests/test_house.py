@@ -16,6 +16,7 @@ PACKAGE = ROOT / "src" / "coset"
 STOREYS = (
     ("errors",),
     ("arguments",),
+    ("writing",),
     ("discovery",),
     ("shapes",),
     ("codes",),

@@ -295,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CosetError as reason:
         leave(parsed.command, 2, str(reason))
     except OSError as reason:  # a full disk, a folder that may not be written to, ...
-        place = reason.filename or "a file"
+        place = reason.filename or options.get("output") or "a file"
         leave(parsed.command, 2, f"{place}: {reason.strerror or reason}; nothing was left half-written")
     except (KeyboardInterrupt, Terminated) as reason:
         again = "go on with the same command and --resume" if parsed.command == "train" else "nothing was written"

@@ -1,6 +1,5 @@
 """Pictures: tensors in, matplotlib figures out. No global state; every function returns a figure for `save`."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from coset.errors import ShapeError
+from coset.writing import whole
 
 INK = "#20304a"
 RULE = "#e4572e"
@@ -23,15 +23,9 @@ GROUND = 0.87
 
 def save(figure: Figure, path: str | Path, dpi: int = 110) -> Path:
     """Write a figure as a PNG, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
+    with whole(path) as partial:
         figure.savefig(partial, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def save_rows(items: Tensor, output: Path, separators: Sequence[int] = ()) -> Path:
@@ -44,9 +38,8 @@ def save_rows(items: Tensor, output: Path, separators: Sequence[int] = ()) -> Pa
     """
     if output.suffix != ".npy":
         return save(grid(items.cpu(), separators=separators), output)
-    partial = output.with_suffix(".partial.npy")
-    np.save(partial, items.cpu().numpy())
-    partial.replace(output)
+    with whole(output) as partial, partial.open("wb") as file:
+        np.save(file, items.cpu().numpy())
     return output
 
 

@@ -1,7 +1,6 @@
 """Runs: a recipe trained into a folder, and read back from it."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from coset.recipes import Recipe, load_recipe
 from coset.training import Record, fit
 from coset.training.options import check_seed
 from coset.training.resuming import check_folder, is_first
+from coset.writing import whole
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,8 @@ def _held(folder: Path, recipe: str) -> Iterator[None]:
         raise ConfigurationError(f"{folder}: another process trains there; wait, or choose another folder") from reason
     try:
         if new := not kept.is_file():
-            partial = kept.with_suffix(".partial")
-            partial.write_text(recipe, "utf-8")
-            os.replace(partial, kept)
+            with whole(kept) as partial:
+                partial.write_text(recipe, "utf-8")
         yield
     except BaseException:
         if new and not (folder / "checkpoints").exists():

@@ -170,6 +170,34 @@ def test_a_disk_that_does_not_take_it_is_said_in_one_line(wrong, tmp_path, monke
     assert wrong.strerror in one_line(["sample", str(finished), "--output", str(tmp_path / "x.png")])
 
 
+@pytest.mark.parametrize("name", ["recipe.yaml", "last.ckpt", "best.ckpt", "record.json"])
+def test_a_full_disk_leaves_nothing_half_written(name, one_line, tiny, tmp_path, monkeypatch):
+    real = os.replace
+
+    def full(source, target):
+        if Path(target).name == name:
+            raise OSError(28, "No space left on device", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    said = one_line(["train", "demo", "--output", str(tmp_path / "run"), *tiny])
+    assert f"{name}: No space left on device" in said
+    assert not list(tmp_path.rglob("*.partial")) + list(tmp_path.rglob(".saving-*"))
+    monkeypatch.undo()
+    resume = ["--resume"] if (tmp_path / "run").exists() else []
+    main(["train", "demo", "--output", str(tmp_path / "run"), *tiny, *resume])
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path, tiny):
+    train_run("demo", tmp_path / "run", tiny)
+    (tmp_path / "run" / "record.json").unlink()
+    for name in ("checkpoints/last.ckpt.7.partial", "record.json.7.partial", "model/.saving-x/config.json"):
+        (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_text("half")
+    train_run("demo", tmp_path / "run", tiny, resume=True)
+    assert not [path for path in (tmp_path / "run").rglob("*") if "partial" in path.name or "saving" in path.name]
+
+
 def test_files_are_as_open_as_the_user_wants(tmp_path):
     before = os.umask(0o022)
     try:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from coset.codes import coded, plain, recode
 from coset.data import FactorTable
 from coset.errors import DataError, ShapeError, nearest
 from coset.networks.warp import random_affine
+from coset.writing import whole
 
 BATCH = 128
 STEPS = 1700
@@ -140,12 +140,10 @@ def load_or_train_classifier(
         model.load_state_dict(load_file(weights))
         return model.to(table.device).eval()
     model = train_classifier(table, factor, steps=steps, seed=seed, augment=augment)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = weights.with_suffix(".partial")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial)
-    os.replace(partial, weights)
-    partial.write_text(json.dumps({"item_shape": list(model.item_shape), "values": model.values}))
-    os.replace(partial, config)
+    with whole(weights) as partial:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial)
+    with whole(config) as partial:
+        partial.write_text(json.dumps({"item_shape": list(model.item_shape), "values": model.values}))
     return model
 
 

@@ -1,13 +1,14 @@
 """Checkpoints of every epoch, each whole or not at all, and the end of training that no longer gets better."""
 
 import math
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Checkpoint
+
+from coset.writing import whole
 
 
 class Checkpoints(Checkpoint):
@@ -41,14 +42,16 @@ class Checkpoints(Checkpoint):
             trainer.should_stop = True
 
     def _write(self, trainer: lightning.Trainer, folder: Path, better: bool) -> None:
-        partial, last = folder / "last.ckpt.partial", folder / "last.ckpt"
-        trainer.save_checkpoint(partial)  # all processes together
-        if trainer.is_global_zero:
-            replace(partial, last)
-            if better:
-                shutil.copyfile(last, folder / "best.ckpt.partial")
-                replace(folder / "best.ckpt.partial", folder / "best.ckpt")
+        last = folder / "last.ckpt"
         self.last_model_path = str(last)
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(last)  # takes all processes, of which the first one writes
+            return
+        with whole(last) as partial:
+            trainer.save_checkpoint(partial)
+        if better:
+            with whole(folder / "best.ckpt") as partial:
+                shutil.copyfile(last, partial)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
@@ -57,10 +60,3 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
         self.best, self.waited = state_dict["best"], state_dict["waited"]
-
-
-def replace(whole: Path, target: Path) -> None:
-    """Put a file that is complete in the place of another, once it is on the disk."""
-    with whole.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(whole, target)

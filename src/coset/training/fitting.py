@@ -22,12 +22,13 @@ from coset.models.base import Model
 from coset.objectives.base import Bound, Objective, parts
 from coset.objectives.schedules import Schedule
 from coset.programs import Programs
-from coset.training.checkpoints import Checkpoints, replace
+from coset.training.checkpoints import Checkpoints
 from coset.training.fingerprint import fingerprint
 from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
 from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
 from coset.training.resuming import Kept, check_folder, newest_checkpoint, open_folder
+from coset.writing import whole
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's trainer, which does not clip gradients where there are two optimisers."""
@@ -185,9 +186,8 @@ def _write(model: Model, record: Record, steps: int, folder: Path) -> None:
     """Save the model and the record of a run, each whole or not at all."""
     model.save_pretrained(folder / "model")
     text = json.dumps({"seconds": record.seconds, "steps": steps, "history": record.history}, indent=1)
-    partial = folder / "record.json.partial"
-    partial.write_text(text)
-    replace(partial, folder / "record.json")
+    with whole(folder / "record.json") as partial:
+        partial.write_text(text)
 
 
 def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | None) -> SetSampler:

@@ -1,5 +1,6 @@
 """Runs that stop and go on: the folder of a run, and how a checkpoint is taken up again."""
 
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ def is_first() -> bool:
 
 
 def open_folder(folder: Path) -> Path:
-    """Make the folder of a run."""
+    """Make the folder of a run, or take up what a process left that was killed there."""
     folder.mkdir(parents=True, exist_ok=True)
     _keep_curves(folder / "logs")
+    _sweep(folder)
     return folder
 
 
@@ -54,6 +56,15 @@ def _keep_curves(logs: Path) -> None:
     """Lightning begins `metrics.csv` afresh; what the interrupted run wrote stays beside it, numbered."""
     if (logs / "metrics.csv").is_file():
         (logs / "metrics.csv").rename(logs / f"metrics-{len(list(logs.glob('metrics*.csv')))}.csv")
+
+
+@rank_zero_only
+def _sweep(folder: Path) -> None:
+    """Remove what was being written when a process was killed."""
+    for file in folder.rglob("*.partial"):
+        file.unlink(missing_ok=True)
+    for part in folder.glob("model/.saving-*"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def begin_next_epoch(loop: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 import coset.plots as plots
 from coset.errors import ConfigurationError
 from coset.runs import Run, open_run, train_run
+from coset.writing import whole
 
 
 @dataclass
@@ -72,9 +73,9 @@ class Request:
         """The result of a measurement that takes long, kept beside the run as JSON: an interruption loses none."""
         kept = run.folder / f"{what}-seed-{self.seed}.json"
         if not kept.is_file():
-            partial = kept.with_suffix(".partial")
-            partial.write_text(json.dumps(measure()))
-            os.replace(partial, kept)
+            found = json.dumps(measure())
+            with whole(kept) as partial:
+                partial.write_text(found)
         return json.loads(kept.read_text())
 
     def write(self, figures: Mapping[str, Any], pictures: Mapping[str, Any], runs: list[Run], report: str) -> Outcome:
@@ -98,9 +99,8 @@ class Request:
             "pictures": [file.name for file in files],
         }
         target = self.results / f"{self.name}.json"
-        partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps(outcome, indent=1) + "\n")
-        os.replace(partial, target)
+        with whole(target) as partial:
+            partial.write_text(json.dumps(outcome, indent=1) + "\n")
         return Outcome(outcome["figures"], f"{report}\n\nwritten: {target}", [target, *files])
 
 

@@ -1,12 +1,12 @@
 """The README's table, from the files in `results/`."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from coset.errors import ConfigurationError
 from coset.experiments.shared.outcome import Experiment, Outcome
+from coset.writing import whole
 
 
 def results_table(results: Path, experiments: Mapping[str, Experiment]) -> str:
@@ -40,7 +40,6 @@ def renew_readme(readme: Path, results: Path, experiments: Mapping[str, Experime
         raise ConfigurationError(f"{readme}: expected the markers {begin!r} and {end!r}")
     table = results_table(results, experiments)
     head, tail = text.split(begin)[0], text.split(end)[1]
-    partial = readme.with_suffix(".partial")
-    partial.write_text(f"{head}{begin}\n{table}\n{end}{tail}")
-    os.replace(partial, readme)
+    with whole(readme) as partial:
+        partial.write_text(f"{head}{begin}\n{table}\n{end}{tail}")
     return Outcome({"readme": str(readme)}, table, [readme])
