@@ -47,11 +47,12 @@ class Checkpoints(Checkpoint):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(last)  # takes all processes, of which the first one writes
             return
-        with whole(last) as partial:
+        first = folder / "best.ckpt" if better else last  # the last one says how good the best one is
+        with whole(first) as partial:
             trainer.save_checkpoint(partial)
         if better:
-            with whole(folder / "best.ckpt") as partial:
-                shutil.copyfile(last, partial)
+            with whole(last) as partial:
+                shutil.copyfile(first, partial)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run has to know."""
