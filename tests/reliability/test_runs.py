@@ -16,7 +16,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 import coset.plots
-from coset import FactorTable, fit, load, models
+from coset import load, models
 from coset.cli import main
 from coset.errors import CheckpointError, ConfigurationError
 from coset.experiments.shared.composition import _remove_demo
@@ -269,4 +269,3 @@ def test_models_with_weights_that_are_no_numbers_are_refused(run):
     poison(run)
     with pytest.raises(CheckpointError, match="not finite"):
         load(run / "model")
-    assert fit(models.VAE((4,), z_dim=2), FactorTable(torch.rand(9, 4)), steps=1, enable_progress_bar=False).history
