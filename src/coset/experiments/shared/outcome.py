@@ -80,7 +80,6 @@ class Request:
 
     def write(self, figures: Mapping[str, Any], pictures: Mapping[str, Any], runs: list[Run], report: str) -> Outcome:
         """Write `NAME.json` and a PNG for each picture, a figure or a grid of images."""
-        self.results.mkdir(parents=True, exist_ok=True)
         files = [self.results / f"{self.name}-{label}.png" for label in pictures]
         for file, picture in zip(files, pictures.values(), strict=True):
             plots.save(picture if not isinstance(picture, Tensor) else plots.grid(picture), file)
