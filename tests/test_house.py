@@ -23,6 +23,7 @@ STOREYS = (
     ("batch",),
     ("distributions",),
     ("sites",),
+    ("enumeration",),
     ("trace",),
     ("programs",),
     ("networks", "objectives", "queries"),

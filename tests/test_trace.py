@@ -343,3 +343,31 @@ def test_a_factor_has_no_divergence():
     trace.factor("w", torch.zeros(2))
     with pytest.raises(TraceError, match="'w'"):
         kl(trace["w"], trace["w"])
+
+
+def test_sites_of_one_group_take_their_values_in_step():
+    """A variable that a set holds, or that each item has of its own: one particle a value."""
+    of_sets, of_items = torch.rand(2, 3), torch.rand(2, 4, 3)
+    here = torch.tensor([1.0, 0.0])
+
+    def program(trace):
+        one = trace.sample("turn.constant", OneHotCategorical(of_sets), axes="B", mask=here)
+        each = trace.sample("turn.varying", OneHotCategorical(of_items), mask=(1 - here)[:, None].expand(2, 4))
+        return here[:, None, None] * one.unsqueeze(-2) + (1 - here[:, None, None]) * each
+
+    trace = Trace(particles=3, discrete={"turn": "enumerate"})
+    value = program(trace)  # [S, B, N, V]
+    trace.check_visited()
+    expected = torch.stack([(of_sets[:1] / of_sets[:1].sum()).expand(4, -1), of_items[1] / of_items[1].sum(-1, True)])
+    torch.testing.assert_close(trace.expect(value, "BN"), expected)
+    score = torch.rand(3, 2, 4)
+    by_hand = torch.einsum("sbn,bns->b", score, expected)
+    torch.testing.assert_close(trace.total(score, "SBN"), by_hand)
+
+
+def test_a_tempered_site_is_enumerated_with_softened_probabilities():
+    logits = torch.tensor([[[0.0, 4.0, 8.0]]])
+    trace = Trace(particles=3, discrete={"y": "tempered"}, relaxation=4.0)
+    value = trace.sample("y", OneHotCategorical(logits=logits))
+    torch.testing.assert_close(trace.expect(value, "BN"), (logits / 4).softmax(-1))
+    torch.testing.assert_close(trace["y"].distribution.probs, (logits / 4).softmax(-1))

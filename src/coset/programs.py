@@ -86,7 +86,7 @@ class Programs:
             replay: latent values that are scored again.
             fixed_parameters: let no gradient reach the parameters.
             discrete: how discrete sites are drawn, see `coset.distributions.Discrete`.
-            relaxation: temperature of relaxed and straight-through draws.
+            relaxation: temperature of tempered, relaxed and straight-through draws.
             observed: values of latent sites, in place of what the batch tells of them.
             temperature: scales the spread of draws, see `Trace`.
             until: sites after which the program need not go on.
@@ -95,7 +95,7 @@ class Programs:
             ConfigurationError: A site is to be enumerated that is not discrete, or too many joint values.
         """
         combinations = count_combinations(
-            self.model.discrete, [name for name, how in (discrete or {}).items() if how == "enumerate"]
+            self.model.discrete, [name for name, how in (discrete or {}).items() if how in ("enumerate", "tempered")]
         )
         if combinations > 1:
             particles = (particles or 1) * combinations

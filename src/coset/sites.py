@@ -82,6 +82,15 @@ class Site:
         return value if self.mask is None else masked(value, self.mask)
 
 
+def group(name: str) -> str:
+    """The group of a site: what stands before the first dot of its name.
+
+    >>> group("context.varying"), group("z")
+    ('context', 'z')
+    """
+    return name.partition(".")[0]
+
+
 def masked(value: Tensor, mask: Tensor) -> Tensor:
     """Weigh values by a mask of the same axes; what is masked may hold anything."""
     # A masked entry may hold anything, infinities included, and 0 · ∞ is NaN; hence `where` before the product. What is

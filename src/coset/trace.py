@@ -36,14 +36,12 @@ from coset.distributions import (
     centre,
     draw_discrete,
     is_discrete,
-    is_enumerable,
-    probability_of,
-    probability_vector,
-    support_values,
+    tempered,
 )
+from coset.enumeration import Enumeration, check_enumerable, value_weights
 from coset.errors import ConfigurationError, DataError, ShapeError, TraceError, nearest
 from coset.shapes import LETTERS, align, describe, sum_to
-from coset.sites import Partial, Repeated, Site, divergence, kl
+from coset.sites import Partial, Repeated, Site, divergence, group, kl
 
 __all__ = ["Partial", "Repeated", "Site", "StopProgram", "Trace", "divergence", "kl"]
 
@@ -64,10 +62,12 @@ class Trace:
             without that axis.
         temperature: scales the spread of fresh draws about the centre of their distribution: 1 samples, 0 takes the
             mean (the mode of a discrete variable). One number for all sites, or a mapping of site name → number.
-        discrete: how one-hot variables and bits are drawn, site name → `sample`, `enumerate`, `plug-in`, `relaxed` or
-            `straight-through`; see `Discrete`. Enumerated sites take all their values along the axis of particles, so
-            `particles` is the product of their numbers of values, or a multiple of it.
-        relaxation: temperature of relaxed and straight-through draws.
+        discrete: how one-hot variables and bits are drawn, site name → `sample`, `enumerate`, `tempered`, `plug-in`,
+            `relaxed` or `straight-through`; see `Discrete`. Enumerated sites take all their values along the axis of
+            particles, so `particles` is the product of their numbers of values, or a multiple of it. A name also
+            stands for its group, the sites `NAME.1`, `NAME.2`: values of one variable, of which the masks leave one.
+            They are enumerated in step.
+        relaxation: temperature of tempered, relaxed and straight-through draws.
         until: sites after which the program need not go on; the visit to the last of them ends it.
 
     Raises:
@@ -97,7 +97,7 @@ class Trace:
         self.discrete: dict[str, Discrete] = dict(discrete or {})
         self.relaxation = relaxation
         self.until = frozenset(until)
-        self.combinations = 1
+        self._enumeration = Enumeration(particles)
         self.noted: dict[str, Tensor] = {}
         self._sites: dict[str, Site] = {}
         self._sizes: dict[str, int] = {}
@@ -118,15 +118,20 @@ class Trace:
         self._refuse_duplicate(name)
         distribution_axes = self._check_axes(name, distribution.batch_shape, axes)
         given, known, weight = self.observed.get(name), None, None
+        how = self.discrete.get(name) or self.discrete.get(group(name))
+        if how == "tempered":
+            check_enumerable(name, distribution)
+            distribution = tempered(distribution, self.relaxation)
         if isinstance(given, Tensor):
             value, provenance = given, "observed"
         elif name in self.replay:
             value, provenance = self.replay[name], "replayed"
-        elif self.discrete.get(name) == "enumerate":
-            value, weight = self._enumerate(name, distribution, distribution_axes, axes, given)
-            provenance = "sampled"
+        elif how in ("enumerate", "tempered"):
+            value, provenance = self._enumeration.values(name, distribution, axes), "sampled"
+            some = (given.value, self._check_partial(name, given, distribution, axes)) if given is not None else None
+            weight = value_weights(distribution, value, axes, mask, some)
         else:
-            value, provenance = self._draw(name, distribution, distribution_axes), "sampled"
+            value, provenance = self._draw(name, distribution, distribution_axes, how), "sampled"
         if isinstance(given, Partial):
             known, provenance = self._check_partial(name, given, distribution, axes), "partial"
             if weight is None:
@@ -186,25 +191,32 @@ class Trace:
         Raises:
             TraceError: A score of sets depends on a variable of several items, whose values were enumerated together.
         """
-        enumerated = [site for site in self if site.weight is not None]
-        if enumerated and "S" in axes and score.shape[0] == 1:  # the same for all particles
-            score, axes = score[0], axes[1:]
-        if not enumerated or "S" not in axes:
-            return sum_to(score, axes, keep="SB")
-        assert self.particles is not None
-        for site in enumerated:
-            weight, weight_axes = site.weight, site.axes
-            assert weight is not None
-            for position, letter in reversed(list(enumerate(weight_axes))):
-                if letter not in axes:
-                    if weight.shape[position] > 1:
-                        raise TraceError(
-                            f"site {site.name!r} was enumerated for {weight.shape[position]} items at once, but a term "
-                            f"of whole sets depends on it; use sets of one item, or draw {site.name!r} instead"
-                        )
-                    weight, weight_axes = weight.squeeze(position), weight_axes.replace(letter, "")
-            score = score * align(weight, weight_axes, axes)
-        return sum_to(score, axes, keep="B") * (self.combinations / self.particles)
+        if self.enumerates and "S" in axes:
+            if score.shape[0] == 1:  # the same for all particles
+                return sum_to(score[0], axes[1:], keep="B")
+            score, axes = (score * self._weights(axes)).sum(0), axes[1:]
+        return sum_to(score, axes, keep="SB")
+
+    def expect(self, value: Tensor, axes: str) -> Tensor:
+        """Average over the values of enumerated sites what was computed from them: `[S, *axes, ...] → [*axes, ...]`.
+
+        What has no axis `S` stays as it is, and so does everything where no site was enumerated.
+        """
+        if not self.enumerates or value.shape[: len(axes)] == self._shape(axes):
+            return value
+        weights = self._weights("S" + axes)
+        return (value * weights.reshape(weights.shape + (1,) * (value.ndim - weights.ndim))).sum(0)
+
+    @property
+    def enumerates(self) -> bool:
+        """Whether particles stand for the values of enumerated sites."""
+        return self._enumeration.combinations > 1
+
+    def _weights(self, axes: str) -> Tensor:
+        return self._enumeration.weights([site for site in self if site.weight is not None], axes)
+
+    def _shape(self, axes: str) -> tuple[int, ...]:
+        return tuple(self._sizes[letter] for letter in axes)
 
     def values(self, *names: str) -> dict[str, Tensor]:
         """Values by site name: of the sites named, or of all but factors. Hand it to `replay` of another trace."""
@@ -219,7 +231,7 @@ class Trace:
         """
         for source, names in (("observed", self.observed), ("replayed", self.replay), ("discrete", self.discrete)):
             for name in names:
-                if name not in self._sites:
+                if name not in self._sites and (source != "discrete" or name not in map(group, self._sites)):
                     raise TraceError(
                         f"{source} value for {name!r}, but the program has no such site; {nearest(name, self._sites)}"
                     )
@@ -227,7 +239,7 @@ class Trace:
     def table(self) -> str:
         """The sites so far, one a line, with axes, shapes and provenance."""
         rows = [
-            f"  {site.name:<20} {describe(site.axes, tuple(self._sizes[axis] for axis in site.axes)):<26} "
+            f"  {site.name:<20} {describe(site.axes, self._shape(site.axes)):<26} "
             f"value {list(site.value.shape)!s:<22} {site.provenance}"
             for site in self
         ]
@@ -235,12 +247,11 @@ class Trace:
 
     __str__ = table
 
-    def _draw(self, name: str, distribution: Distribution, axes: str) -> Tensor:
+    def _draw(self, name: str, distribution: Distribution, axes: str, how: Discrete | None) -> Tensor:
         fresh = self.particles is not None and "S" not in axes
         shape = torch.Size([self.particles] if fresh and self.particles is not None else [])
-        how = self.discrete.get(name)
         if how is not None and how != "sample":
-            _check_enumerable(name, distribution)
+            check_enumerable(name, distribution)
             return draw_discrete(distribution, how, self.relaxation, shape)
         temperature = self.temperature
         scale = temperature.get(name, 1.0) if isinstance(temperature, Mapping) else temperature
@@ -251,30 +262,6 @@ class Trace:
             middle = centre(distribution)
             value = middle + scale * (value - middle)
         return value
-
-    def _enumerate(
-        self, name: str, distribution: Distribution, distribution_axes: str, axes: str, given: "Partial | Tensor | None"
-    ) -> tuple[Tensor, Tensor]:
-        """All values of a discrete variable along the particles `[S, *axes, ...]`, and their weights `[S, *axes]`."""
-        _check_enumerable(name, distribution)
-        probabilities = probability_vector(distribution)  # [*distribution_axes, *event]
-        every = support_values(distribution)  # [V, *event]
-        values = len(every)
-        combinations = self.combinations * values
-        if self.particles is None or self.particles % combinations:
-            raise TraceError(
-                f"site {name!r}: enumerating its {values} values takes particles=S with S a multiple of "
-                f"{combinations}, the combinations of the values enumerated so far; got particles={self.particles}"
-            )
-        place = torch.arange(self.particles, device=probabilities.device) // self.combinations % values  # [S]
-        shape = probabilities.shape[-1 - len(axes) : -1]
-        each = every[place]  # [S, *event]
-        value = each.reshape(-1, *(1,) * len(axes), each.shape[-1]).expand(-1, *shape, -1)  # [S, *axes, *event]
-        if isinstance(given, Partial):
-            known = self._check_partial(name, given, distribution, axes).unsqueeze(-1) > 0
-            probabilities = torch.where(known, given.value, probabilities)
-        self.combinations = combinations
-        return value, probability_of(distribution, value, probabilities)
 
     def _refuse_duplicate(self, name: str) -> None:
         if name in self._sites:
@@ -337,11 +324,3 @@ class Trace:
         if mask is not None:
             parts.append(align(mask, self._check_axes(name, mask.shape, axes), site_axes))
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] * parts[1]
-
-
-def _check_enumerable(name: str, distribution: Distribution) -> None:
-    if not is_enumerable(distribution):
-        raise TraceError(
-            f"site {name!r}: only a OneHotCategorical or a vector of bits can be enumerated or relaxed, got "
-            f"{type(distribution).__name__}; leave the site out of `discrete`"
-        )

@@ -7,7 +7,7 @@ from coset.datasets.digits import Digits
 from coset.errors import DataError, ShapeError
 from coset.metrics import ImageClassifier, load_or_train_classifier, train_classifier
 from coset.metrics.reading import read
-from coset.networks.warp import random_affine
+from coset.networks.distortions import random_affine
 
 
 @pytest.fixture(scope="module")

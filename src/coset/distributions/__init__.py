@@ -9,6 +9,7 @@ from coset.distributions.discrete import (
     probability_of,
     probability_vector,
     support_values,
+    tempered,
 )
 from coset.distributions.gaussian import (
     SCALE_FLOOR,
@@ -45,4 +46,5 @@ __all__ = [
     "select",
     "standard_normal",
     "support_values",
+    "tempered",
 ]

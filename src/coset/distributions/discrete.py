@@ -17,13 +17,14 @@ from torch.distributions import (
 
 from coset.errors import ConfigurationError, nearest
 
-Discrete = Literal["sample", "enumerate", "plug-in", "relaxed", "straight-through"]
+Discrete = Literal["sample", "enumerate", "tempered", "plug-in", "relaxed", "straight-through"]
 """How a trace draws a discrete variable, a one-hot one or bits, which decides how its parameters learn.
 
 | choice             | value                                      | gradient                                      |
 |--------------------|--------------------------------------------|-----------------------------------------------|
 | `sample`           | a draw                                     | none by itself, hence `ScoreFunction`         |
 | `enumerate`        | every value, weighted by its probability   | exact                                         |
+| `tempered`         | the same, of probabilities ∝ p^(1/T)       | exact; at T > 1 no value is given up early    |
 | `plug-in`          | the vector of probabilities, its mean      | biased, without noise (Siddharth et al. 2017) |
 | `relaxed`          | a point inside the simplex, Gumbel-softmax | biased, less so at low temperature            |
 | `straight-through` | a draw                                     | that of the relaxed one                       |
@@ -66,14 +67,34 @@ def probability_of(distribution: Distribution, value: Tensor, probabilities: Ten
     return (value * probabilities + (1 - value) * (1 - probabilities)).prod(-1)
 
 
+def tempered(distribution: Distribution, temperature: float) -> Distribution:
+    """The distribution with probabilities ∝ p^(1/T): of a one-hot variable, or of each bit.
+
+    Raises:
+        ConfigurationError: A temperature that is not above 0.
+
+    >>> tempered(OneHotCategorical(logits=torch.tensor([0.0, 4.0])), 2.0).logits.diff()
+    tensor([2.])
+    """
+    _check_temperature(temperature)
+    bits = _bits(distribution)
+    if bits is None:
+        return OneHotCategorical(logits=distribution.logits / temperature, validate_args=False)  # type: ignore[attr-defined]
+    return Independent(Bernoulli(logits=bits.logits / temperature, validate_args=False), 1)
+
+
+def _check_temperature(temperature: float) -> None:
+    if temperature <= 0:
+        raise ConfigurationError(f"relaxation: expected a temperature above 0, got {temperature}")
+
+
 def draw_discrete(distribution: Distribution, how: Discrete, temperature: float, shape: torch.Size) -> Tensor:
     """Draw a discrete variable `[*shape, *batch, *event]` as `how` says: `plug-in`, `relaxed` or `straight-through`.
 
     Raises:
         ConfigurationError: Another way to draw, or a temperature that is not above 0.
     """
-    if temperature <= 0:
-        raise ConfigurationError(f"relaxation: expected a temperature above 0, got {temperature}")
+    _check_temperature(temperature)
     if how == "plug-in":
         probabilities = probability_vector(distribution)
         return probabilities.expand(*shape, *probabilities.shape)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coset.codes import coded, plain, recode
 from coset.data import FactorTable
 from coset.errors import DataError, ShapeError, nearest
-from coset.networks.warp import random_affine
+from coset.networks.distortions import random_affine
 from coset.writing import whole
 
 BATCH = 128

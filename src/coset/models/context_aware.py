@@ -7,18 +7,23 @@ Generative process (thesis 6.1-6.4), for each set D with a ∈ {0, 1}^K telling 
     c_k^(n)  ~ p(c_k | c_Ac, a)             for k varying, once an item
     z^(n)    ~ p(z | c^(n))
     x^(n)    ~ p(x | z^(n), c^(n))
+
+How a context acts may be said: it then does one of V things to what z and the free contexts made, which the encoder
+undoes before it reads these. So an item is recognised in a combination that was never observed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, OneHotCategorical
 
 from coset.batch import SetBatch
 from coset.distributions import natural_parameters, probability_vector
 from coset.errors import ConfigurationError, DataError
+from coset.models.acting import ActingContexts
 from coset.models.base import Model
 from coset.networks.contexts import SeparateContexts, TiedContexts
 from coset.networks.heads import GaussianHead, Likelihood
@@ -70,6 +75,8 @@ class ContextAwareLearner(SetQueries, Model):
         norm: `batch` (the papers'), `layer` or `none`.
         infer_a: the form of q(a | D) where `a` is not given: `any` (K independent bits), `exactly-one` (one choice
             over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective.
+        actions: how contexts act on what z and the other contexts made, context → name of an action, such as `warp`,
+            or `{"class": "Warp", "turns": 4}`; in this order. All others are free: the decoder is given their codes.
 
     Raises:
         ConfigurationError: Contexts without names of their own, an unknown option, or a size below 1.
@@ -99,6 +106,7 @@ class ContextAwareLearner(SetQueries, Model):
         norm: Normalization = "batch",
         units: Units = (0.0, 1.0),
         infer_a: Literal["any", "exactly-one"] | None = None,
+        actions: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         if not contexts or len(set(contexts)) != len(contexts) or any(not name or "+" in name for name in contexts):
@@ -110,10 +118,15 @@ class ContextAwareLearner(SetQueries, Model):
         for name, size in dict(context_dim=context_dim, z_dim=z_dim, features=features, hidden=hidden).items():
             if size < 1:
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
+        if actions and infer_a is not None:
+            raise ConfigurationError("actions are found where `a` is known; leave out either actions or infer_a")
+        if actions and set(contexts) <= actions.keys():
+            raise ConfigurationError(f"actions: one context or more has to be free to act upon; all of {contexts} act")
         self.item_shape = tuple(item_shape)
         self.contexts = list(contexts)
         self.infer_a, self.context_dim = infer_a, context_dim
-        count = len(self.contexts)
+        self.free = [index for index, name in enumerate(self.contexts) if name not in (actions or {})]
+        count = len(self.free)
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim
         tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
@@ -123,19 +136,29 @@ class ContextAwareLearner(SetQueries, Model):
         self.z_prior = GaussianHead(joined, hidden, z_dim, norm=norm)
         self.decoder = ItemDecoder(joined + z_dim, self.item_shape, features, architecture, channels, norm)
         self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
+        self.acting = ActingContexts(actions or {}, self.contexts, self.item_shape, self.encoder.features)
+        if (most := max(self.acting.sizes.values(), default=0)) > context_dim:
+            raise ConfigurationError(f"context_dim: {context_dim} cannot hold a choice among {most} candidates")
         if infer_a is not None:
             # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
             self.a_posterior = StatisticNetwork(features, features, count, norm=norm, dispersion=True)
             self.discrete = {"a": 2**count if infer_a == "any" else count}
         bound = {"class": "EvidenceLowerBound"} | ({} if infer_a is None else RELAXED)
+        if actions:
+            self.discrete = self.acting.sizes
+            self.codes = (*(f"{name}.varying" for name in self.acting.sizes), *self.codes)
+            bound |= {"discrete": dict.fromkeys(self.discrete, "tempered"), "relaxation": [20.0, 1.0, 0.3]}
         self.default_objective = TIED | {"bound": bound} if pooling == "product" else bound
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
-        """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3."""
-        features = self.encoder(batch.x, q.mask)  # [B, N, F]
-        encoded = self.coding.encode(features, q.mask)
-        of_a = self._a_posterior(features, batch, known="a" in q.observed)
+        """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3.
+
+        Contexts that act have sites of their own, see `ActingContexts`, and are undone before all others are read.
+        """
+        of_a = self._a_posterior(batch, known="a" in q.observed)
         a = q.sample("a", of_a, axes="B")
+        encoded, features = self._encode(q, batch.x, a)
+        a = a[..., self.free]
         q.note("constant", a if a.ndim == 2 else probability_vector(of_a))
         constant = q.sample("context.constant", self.coding.constant_posterior(encoded, q.mask, a), axes="BK", mask=a)
         of_items = self.coding.varying_posterior(encoded, constant, a, q.mask)
@@ -151,6 +174,8 @@ class ContextAwareLearner(SetQueries, Model):
         """p(a) Π p(c_k | a) Π p(c_k^(n) | c_Ac, a) Π p(z^(n) | c^(n)) p(x^(n) | z^(n), c^(n)); thesis 6.1-6.4."""
         sets, items = shape
         a = p.sample("a", self._a_prior(sets), axes="B")
+        chosen = self.acting.generate(p, a, items)
+        a = a[..., self.free]
         constant = p.sample("context.constant", self.coding.constant_prior_given(a), axes="BK", mask=a)
         varying = p.sample(
             "context.varying",
@@ -160,22 +185,36 @@ class ContextAwareLearner(SetQueries, Model):
         )
         context = self._select(a, constant, varying)
         z = p.sample("z", self.z_prior(context, p.mask), axes="BN")
-        return p.sample("x", self.likelihood(self.decoder(join(context, z), p.mask)), axes="BN")
+        parameters = self.acting.do(self.decoder(join(context, z), p.mask), chosen)
+        return p.sample("x", self.likelihood(parameters), axes="BN")
+
+    def _encode(self, q: Trace, x: Tensor, a: Tensor) -> tuple[Any, Tensor]:
+        """What the posteriors of contexts need of items, and their features, with all actions undone: `[..., B, N, F]`.
+
+        The former is a mean over what the actions may have been, so that contexts do not depend on them.
+        """
+        features = self.acting.infer(q, x, a, self.encoder)
+        encoded = self.coding.encode(features, q.mask)
+        if not self.acting.columns:
+            return encoded, features
+        if isinstance(encoded, Tensor):
+            return q.expect(encoded, "BN"), features
+        return tuple(q.expect(part, "BN") for part in encoded), features
 
     def _select(self, a: Tensor, constant: Tensor, varying: Tensor) -> Tensor:
         """Each item's contexts: the set's where constant, its own where varying: `[B, N, K·C]` (thesis 6.3.1)."""
         chosen = a[..., None, :, None]  # [B, 1, K, 1]
         return (chosen * constant.unsqueeze(-3) + (1 - chosen) * varying).flatten(-2)
 
-    def _a_posterior(self, features: Tensor, batch: SetBatch, known: bool = False) -> Distribution:
+    def _a_posterior(self, batch: SetBatch, known: bool = False) -> Distribution:
         if self.infer_a is None:
             if not known:
                 raise DataError(
                     "these sets come without their constant contexts `a`, and the model has no q(a | D); "
                     "give `constant`, or build the model with infer_a='any' or 'exactly-one'"
                 )
-            return self._of_a(features.new_zeros(len(features), len(self.contexts)))
-        return self._of_a(self.a_posterior(features, batch.mask))
+            return self._a_prior(len(batch))
+        return self._of_a(self.a_posterior(self.encoder(batch.x, batch.mask), batch.mask))
 
     def _a_prior(self, sets: int) -> Distribution:
         return self._of_a(next(self.parameters()).new_zeros(sets, len(self.contexts)))
@@ -187,16 +226,30 @@ class ContextAwareLearner(SetQueries, Model):
 
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
         """Codes `[B, K, C]`: the k-th as if a set held k constant and nothing else, which every model has seen."""
-        encoded = self.coding.encode(self.encoder(batch.x, batch.mask), batch.mask)
-        codes = []
-        for index, only in enumerate(torch.eye(len(self.contexts)).to(batch.x)):
-            posterior = self.coding.constant_posterior(encoded, batch.mask, only.expand(len(batch), -1))
-            codes.append((posterior.sample() if sample else posterior.mean)[:, index])
+        q, patterns = _reading(batch, sample), torch.eye(len(self.contexts)).to(batch.x)
+        encoded, _ = self._encode(q, batch.x, torch.zeros_like(patterns[0]).expand(len(batch), -1))
+        codes: list[Tensor] = []
+        for index, name in enumerate(self.contexts):
+            only = patterns[index].expand(len(batch), -1)
+            if name in self.acting.columns:
+                q = _reading(batch, sample)
+                self.acting.infer(q, batch.x, only, self.encoder)
+                chosen = q[f"{name}.constant"].value
+                codes.append(F.pad(chosen, (0, self.context_dim - chosen.shape[-1])))
+            else:
+                posterior = self.coding.constant_posterior(encoded, batch.mask, only[:, self.free])
+                code = posterior.sample() if sample else posterior.mean
+                codes.append(code[:, self.free.index(index)])
         return torch.stack(codes, dim=1)
 
     def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Observe a `[B, K]`, and replay the codes of constant contexts `[B, K, C]`, where there are some."""
-        return {"a": a}, {} if codes is None else {"context.constant": codes}
+        if codes is None:
+            return {"a": a}, {}
+        chosen = {
+            f"{name}.constant": codes[:, self.contexts.index(name), :size] for name, size in self.acting.sizes.items()
+        }
+        return {"a": a}, {"context.constant": codes[:, self.free]} | chosen
 
     @inference
     def infer_constant(self, x: Any, mask: Tensor | None = None) -> Tensor:
@@ -208,8 +261,13 @@ class ContextAwareLearner(SetQueries, Model):
         if self.infer_a is None:
             raise ConfigurationError("this model was built without q(a | D); use infer_a='any' or 'exactly-one'")
         batch, single = self.read_sets(x, mask)
-        probability = probability_vector(self._a_posterior(self.encoder(batch.x), batch))
+        probability = probability_vector(self._a_posterior(batch))
         return probability[0] if single else probability
+
+
+def _reading(batch: SetBatch, sample: bool) -> Trace:
+    """A trace that reads how contexts act, by draws or at the most probable."""
+    return Trace(mask=batch.mask, temperature=float(sample))
 
 
 def _varying_mask(a: Tensor, items: int) -> Tensor:

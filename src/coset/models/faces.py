@@ -21,11 +21,11 @@ from coset.batch import SetBatch
 from coset.distributions import standard_normal
 from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
+from coset.networks.distortions import local_contrast
 from coset.networks.heads import GaussianHead, Likelihood
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
 from coset.networks.normalization import Normalization
 from coset.networks.units import Units
-from coset.networks.warp import local_contrast
 from coset.queries import ItemQueries, inference
 from coset.shapes import flatten_items, join
 from coset.trace import Trace

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError, ShapeError
-from coset.networks.warp import random_affine, random_light
+from coset.networks.distortions import random_affine, random_light
 
 
 class RandomCopies(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from coset.errors import ConfigurationError, nearest
 from coset.objectives.schedules import Fixed, Schedule
 from coset.programs import Programs
+from coset.sites import group
 from coset.trace import Trace
 
 
@@ -50,19 +51,15 @@ class Bound:
         Raises:
             ConfigurationError: A weight for a site that the model does not have.
         """
-        known = {*self.terms, *(_group(name) for name in self.terms)}
+        known = {*self.terms, *(group(name) for name in self.terms)}
         for name in weights:
             if name not in known:
                 raise ConfigurationError(f"weight for a site {name!r} that is not there; {nearest(name, self.terms)}")
-        return self._sum({name: weights.get(name, weights.get(_group(name), 1.0)) for name in self.terms})
+        return self._sum({name: weights.get(name, weights.get(group(name), 1.0)) for name in self.terms})
 
     def _sum(self, weights: Mapping[str, float]) -> Tensor:
         signed = [(weight if name in self.gains else -weight) * self.terms[name] for name, weight in weights.items()]
         return torch.stack(torch.broadcast_tensors(*signed)).sum(0)
-
-
-def _group(name: str) -> str:
-    return name.partition(".")[0]
 
 
 class Objective(nn.Module, ABC):
@@ -152,10 +149,12 @@ def parts(objective: Callable[[Programs], Bound], method: str) -> list[Any]:
 
 
 def straight_line(ends: float | Sequence[float], progress: float) -> float:
-    """A number that stays, or one that moves in a straight line from the first to the last of two over training.
+    """A number that stays, or one that moves in a straight line from the first to the second over training.
 
-    >>> straight_line(0.5, 0.2), straight_line((1.0, 0.5), 0.2)
-    (0.5, 0.9)
+    A third says after which share of training it stays.
+
+    >>> straight_line(0.5, 0.2), straight_line((1.0, 0.5), 0.2), straight_line((1.0, 0.5, 0.4), 0.2)
+    (0.5, 0.9, 0.75)
     """
-    first, last = ends if isinstance(ends, Sequence) else (ends, ends)
-    return first + (last - first) * progress
+    first, last, until = (*ends, 1.0)[:3] if isinstance(ends, Sequence) else (ends, ends, 1.0)
+    return first + (last - first) * min(1.0, progress / until)

@@ -55,7 +55,7 @@ class ContextCycleConsistency(Penalty):
         weights = torch.where(exists[:, None] > 0, a.T, 1.0)  # [K, B]
         donors = torch.multinomial(weights, sets * count, replacement=True).T  # [B·M, K]
         donated = select(posterior, (donors, torch.arange(contexts, device=a.device)))
-        whole = torch.ones_like(donors, dtype=a.dtype)  # [B·M, K]: every context of a single item is constant
+        whole = a.new_ones(len(donors), len(programs.model.contexts))  # every context of a single item is constant
         single = programs.batch.x[:1, :1].expand(len(donors), 1, *programs.batch.x.shape[2:])
         known = programs.model.known(SetBatch(single, whole))
         still = {site.name: 0.0 for site in p if site.name not in self.fresh}
@@ -64,8 +64,10 @@ class ContextCycleConsistency(Penalty):
         )
         composed = generated["x"].distribution
         assert composed is not None
+        # What the item was made with, and is not asked about, such as how it was turned, is told.
+        told = generated.values(*(name for name in still if name in p and p[name].provenance == "replayed"))
         again = programs.on(SetBatch(composed.mean, whole)).held()
-        inferred = again.infer(temperature=0.0, until=(self.site,))[self.site].distribution
+        inferred = again.infer(replay=told, temperature=0.0, until=(self.site,))[self.site].distribution
         assert inferred is not None
         divergence = (kl_divergence(donated, inferred) * exists).sum(-1)  # [B·M]
         return {"cycle": divergence.view(sets, count).mean(-1) * items}

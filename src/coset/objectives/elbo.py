@@ -1,6 +1,6 @@
 """The evidence lower bound, term by term."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from coset.distributions import Discrete
 from coset.errors import TraceError, nearest
 from coset.objectives.base import Bound, Objective, straight_line
 from coset.programs import Programs
-from coset.trace import Trace, divergence
+from coset.trace import Site, Trace, divergence
 
 
 class EvidenceLowerBound(Objective):
@@ -17,13 +17,14 @@ class EvidenceLowerBound(Objective):
 
     Args:
         discrete: how discrete sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of relaxed and straight-through draws, or where it begins and ends over training.
+        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
+            training, and if it is to end earlier, the share of training after which it stays.
     """
 
     def __init__(
         self,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float | tuple[float, float] = 0.5,
+        relaxation: float | Sequence[float] = 0.5,
     ):
         super().__init__()
         self.discrete: Mapping[str, Discrete] = dict(discrete or {})
@@ -59,8 +60,16 @@ def elbo(q: Trace, p: Trace) -> Bound:
         elif q[site.name].provenance == "observed":
             terms[site.name] = torch.zeros_like(q.total(site.score, site.axes))
         else:
-            terms[site.name] = q.total(*divergence(q[site.name], site))
+            terms[site.name] = q.total(*_mean_of_draws(q, site, *divergence(q[site.name], site)))
     return Bound(terms, frozenset(gains), q=q, p=p)
+
+
+def _mean_of_draws(q: Trace, site: Site, value: Tensor, axes: str) -> tuple[Tensor, str]:
+    """Average a divergence over particles where these are values of other sites, on which it does not depend."""
+    if not q.enumerates or "S" not in axes or q[site.name].weight is not None:
+        return value, axes
+    depends = any(len(each.batch_shape) == len(axes) for each in (q[site.name].distribution, site.distribution) if each)
+    return (value, axes) if depends else (value.mean(0), axes[1:])
 
 
 def check_matching(q: Trace, p: Trace) -> None:

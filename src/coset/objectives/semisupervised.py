@@ -5,7 +5,7 @@ or enumerated, and what is known is given to both programs; the functions here d
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +88,7 @@ def score_function(q: Trace, bound: Bound, baseline: Tensor | float = 0.0) -> Bo
     for site in q:
         drawn = site.provenance in ("sampled", "partial") and q.discrete.get(site.name, "sample") == "sample"
         if drawn and site.distribution is not None and not site.distribution.has_rsample:
-            if q.combinations > 1:
+            if q.enumerates:
                 raise TraceError(
                     f"site {site.name!r} was drawn and others were enumerated: do the same with all of them"
                 )
@@ -104,10 +104,11 @@ class AuxiliaryVariable(Objective):
 
     Args:
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of relaxed and straight-through draws, or where it begins and ends over training.
+        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
+            training, and if it is to end earlier, the share of training after which it stays.
     """
 
-    def __init__(self, discrete: Mapping[str, Discrete] | None = None, relaxation: float | tuple[float, float] = 0.5):
+    def __init__(self, discrete: Mapping[str, Discrete] | None = None, relaxation: float | Sequence[float] = 0.5):
         super().__init__()
         self.discrete: Mapping[str, Discrete] = dict(discrete or {})
         self.relaxation = relaxation
@@ -124,7 +125,8 @@ class Classified(Objective):
     Args:
         weight: α, of the classification term of a labelled item; 0 or more.
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of relaxed and straight-through draws, or where it begins and ends over training.
+        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
+            training, and if it is to end earlier, the share of training after which it stays.
 
     Raises:
         ConfigurationError: The weight is negative.
@@ -134,7 +136,7 @@ class Classified(Objective):
         self,
         weight: float = 1.0,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float | tuple[float, float] = 0.5,
+        relaxation: float | Sequence[float] = 0.5,
     ):
         super().__init__()
         if weight < 0:
@@ -208,7 +210,7 @@ def _known_scores(q: Trace, p: Trace) -> Iterator[tuple[str, Tensor, Tensor]]:
         if site.distribution is None or (site.known is None and site.provenance != "observed"):
             continue
         depends = "S" in site.axes and len(site.distribution.batch_shape) == len(site.axes)
-        if depends and q.combinations > 1:
+        if depends and q.enumerates:
             raise TraceError(
                 f"site {site.name!r}: q of its known value depends on an enumerated site; draw that one instead"
             )

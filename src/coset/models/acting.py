@@ -1,0 +1,121 @@
+"""Contexts that act: which candidate of an action an item shows, or a set has in common, and its undoing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import OneHotCategorical
+
+from coset.discovery import classes
+from coset.errors import ConfigurationError, nearest
+from coset.networks.actions.base import Action
+from coset.networks.items import ItemEncoder
+from coset.shapes import spread
+from coset.trace import Trace
+
+TAKEN = ("a", "context", "x", "z")
+"""Names of other sites, or of their groups."""
+
+
+class ActingContexts(nn.Module):
+    """The contexts of a context-aware learner that act on what z and the other contexts made, one after another.
+
+    Each is one of V candidates, with a prior over them that is learned, and
+
+        q(v | x) ∝ exp(s(features of x with v undone)),   q(v | D) ∝ exp(Σ_n s(…))  where the set holds it constant
+
+    so that an item is read as if nothing had been done to it, for each candidate: what has only been seen upright is
+    recognised when it is turned.
+
+    Args:
+        actions: context → name of an action, or `{"class": NAME, option: value}`, in the order in which they act.
+        contexts: names of all contexts of the model.
+        item_shape: of the items.
+        features: size of an item's features.
+
+    Raises:
+        ConfigurationError: An action of no context, an unknown one, or one for other items.
+    """
+
+    def __init__(self, actions: Mapping[str, Any], contexts: Sequence[str], item_shape: Sequence[int], features: int):
+        super().__init__()
+        for name in actions:
+            if name not in contexts:
+                raise ConfigurationError(f"actions: no context {name!r}; {nearest(name, contexts)}")
+            if "." in name or name in TAKEN:
+                raise ConfigurationError(f"actions: a context that acts cannot be called {name!r}, as its sites would")
+        self.columns = {name: list(contexts).index(name) for name in actions}
+        self.actions: Any = nn.ModuleList(_build(value, item_shape) for value in actions.values())
+        self.scores: Any = nn.ModuleList(nn.Linear(features, 1) for _ in actions)
+        self.priors = nn.ParameterList(nn.Parameter(torch.zeros(action.candidates)) for action in self.actions)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many candidates each context has, by name."""
+        return {name: action.candidates for name, action in zip(self.columns, self.actions, strict=True)}
+
+    def infer(self, q: Trace, x: Tensor, a: Tensor, encoder: ItemEncoder) -> Tensor:
+        """Visit the choices, last action first, and return the items' features with all undone: `[(S,) B, N, F]`.
+
+        Args:
+            q: the inference trace.
+            x: items `[B, N, *item_shape]`.
+            a: which contexts are constant, `[B, K]`.
+            encoder: of items.
+        """
+        features = None
+        for name, action, score in list(zip(self.columns, self.actions, self.scores, strict=True))[::-1]:
+            every = self._candidates(action, x, encoder, q.mask)  # [V, (S,) B, N, F]
+            logits = score(every)[..., 0].movedim(0, -1)  # [(S,) B, N, V]
+            choice = self._choose(q, name, _total(logits, q.mask), logits, a)
+            features = torch.einsum("...v,v...f->...f", choice, every)
+            x = x if action is self.actions[0] else action.undo(x, choice)
+        return encoder(x, q.mask) if features is None else features
+
+    def generate(self, p: Trace, a: Tensor, items: int) -> list[Tensor]:
+        """Visit the choices, and return them, `[B, N, V]` each."""
+        return [
+            self._choose(p, name, prior.expand(len(a), -1), prior.expand(len(a), items, -1), a)
+            for name, prior in zip(self.columns, self.priors, strict=True)
+        ]
+
+    def do(self, parameters: Tensor, chosen: Sequence[Tensor]) -> Tensor:
+        """Let all actions act on the parameters of items' likelihoods."""
+        for action, choice in zip(self.actions, chosen, strict=True):
+            parameters = action.do(parameters, choice)
+        return parameters
+
+    def _candidates(self, action: Any, x: Tensor, encoder: ItemEncoder, mask: Tensor | None) -> Tensor:
+        """Features of items with each candidate undone, `[V, ..., F]`."""
+        lead = x.shape[: x.ndim - len(encoder.item_shape)]
+        every = torch.eye(action.candidates).to(x).view(-1, *(1,) * len(lead), action.candidates)
+        return encoder(action.undo(x, every), mask)
+
+    def _choose(self, trace: Trace, name: str, of_set: Tensor, of_items: Tensor, a: Tensor) -> Tensor:
+        """Visit the choice of the set and those of its items, and return what each item shows: `[..., B, N, V]`."""
+        here = a[..., self.columns[name]]  # [B]
+        items = of_items.shape[-2]
+        elsewhere = (1 - here).unsqueeze(-1).expand(*here.shape, items)  # [B, N]
+        constant = trace.sample(f"{name}.constant", _one_of(of_set), axes="B", mask=here)
+        varying = trace.sample(f"{name}.varying", _one_of(of_items), axes="BN", mask=elsewhere)
+        share = here[:, None, None]
+        return share * spread(constant, items) + (1 - share) * varying
+
+
+def _total(logits: Tensor, mask: Tensor | None) -> Tensor:
+    return logits.sum(-2) if mask is None else (logits * mask.unsqueeze(-1)).sum(-2)
+
+
+def _one_of(logits: Tensor) -> OneHotCategorical:
+    return OneHotCategorical(logits=logits, validate_args=False)
+
+
+def _build(given: Any, item_shape: Sequence[int]) -> Action:
+    """An action from its name, or from its class and options."""
+    options = dict(given) if isinstance(given, Mapping) else {"class": given}
+    known = {name.lower(): found for name, found in classes("coset.networks.actions", Action).items()}
+    name = str(options.pop("class", "")).lower()
+    if name not in known:
+        raise ConfigurationError(f"actions: nothing is called {name!r}; {nearest(name, sorted(known))}")
+    return known[name](item_shape, **options)

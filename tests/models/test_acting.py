@@ -1,0 +1,141 @@
+"""Contexts that act: exact sums over what they may have done, undone by the encoder, done by the decoder."""
+
+import pytest
+import torch
+
+from coset.batch import SetBatch
+from coset.data import FactorTable
+from coset.errors import ConfigurationError
+from coset.models import ContextAwareLearner
+from coset.objectives import EvidenceLowerBound
+from coset.programs import Programs
+from coset.training import fit
+
+SIDE = 6
+
+
+def build(turns=4, pooling="product", **options):
+    torch.manual_seed(0)
+    sizes = dict(context_dim=8, z_dim=2, features=12, hidden=10, architecture="dense")
+    actions = {"rotation": {"class": "Warp", "turns": turns}}
+    model = ContextAwareLearner(
+        (SIDE, SIDE), ["digit", "rotation"], pooling=pooling, actions=actions, **sizes | options
+    )
+    for part in model.acting.scores:
+        torch.nn.init.normal_(part.weight, std=0.3)
+    return model.eval()
+
+
+def random_sets(sets=3, items=4):
+    a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])[:sets]
+    return SetBatch(torch.rand(sets, items, SIDE, SIDE), a)
+
+
+def bound_at_the_centres(model, batch, **given):
+    programs = Programs(model, batch)
+    still = {name: 0.0 for name in ("context.constant", "context.varying", "z")}
+    q = programs.infer(discrete={"rotation": "enumerate"}, temperature=still, **given)
+    return q, programs.generate(q)
+
+
+@pytest.mark.parametrize("pooling", ["product", "mean"])
+def test_the_likelihood_is_a_mean_over_what_each_item_may_have_undergone(pooling):
+    model, batch = build(pooling=pooling), random_sets()
+    q, p = bound_at_the_centres(model, batch)
+    expected = torch.zeros(3)
+    total = torch.zeros(3, 4)
+    for candidate in range(4):
+        choice = torch.eye(4)[candidate]
+        fixed = {"rotation.constant": choice.expand(3, 4), "rotation.varying": choice.expand(3, 4, 4)}
+        contexts = {name: q[name].value[0] for name in ("context.constant", "context.varying")}
+        programs = Programs(model, batch)
+        alone = programs.infer(replay=fixed | contexts, temperature=0.0)
+        score = programs.generate(alone)["x"].score  # [B, N]
+        of_sets = q["rotation.constant"].distribution.probs[:, candidate]
+        of_items = q["rotation.varying"].distribution.probs[..., candidate]
+        probability = torch.where(batch.constant[:, 1:] > 0, of_sets[:, None], of_items)  # [B, N]
+        expected += (probability * score).sum(1)
+        total += probability
+    torch.testing.assert_close(total, torch.ones(3, 4))
+    torch.testing.assert_close(q.total(p["x"].score, p["x"].axes), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_turned_set_has_the_bound_of_the_set_as_it_was():
+    model, batch = build(), random_sets()
+    turned = SetBatch(batch.x.rot90(1, (-2, -1)), batch.constant)
+    bounds = []
+    for shown in (batch, turned):
+        q, p = bound_at_the_centres(model, shown)
+        bounds.append(q.total(p["x"].score, p["x"].axes))
+    torch.testing.assert_close(*bounds, rtol=1e-6, atol=1e-6)
+
+
+def test_at_a_high_temperature_every_candidate_counts_alike():
+    objective = EvidenceLowerBound(discrete={"rotation": "tempered"}, relaxation=1e6)
+    bound = objective(Programs(build(), random_sets()))
+    assert bound.value.shape == (3,)
+    assert float(bound.terms["rotation.constant"].detach().abs().max()) < 1e-6
+    assert bound.q["rotation.varying"].distribution.probs.sub(0.25).abs().max() < 1e-4
+
+
+def test_what_a_set_holds_is_read_from_all_of_its_items():
+    model, batch = build(), random_sets()
+    q, _ = bound_at_the_centres(model, batch)
+    logits = q["rotation.varying"].distribution.logits.log_softmax(-1)  # [B, N, V]
+    of_set = logits.sum(1).log_softmax(-1)
+    torch.testing.assert_close(q["rotation.constant"].distribution.logits.log_softmax(-1), of_set)
+
+
+@pytest.mark.parametrize("turns", [4, 8])
+def test_questions_are_answered_as_by_any_other_model(turns):
+    model = build(turns)
+    x = torch.rand(2, 5, SIDE, SIDE)
+    codes = model.embed_sets(x)
+    assert codes.shape == (2, 2, 8)
+    assert codes[:, 1].sum(-1).tolist() == [1.0, 1.0] and codes[:, 1].max(-1).values.tolist() == [1.0, 1.0]
+    assert model.compose(digit=x, rotation=x, n=3).shape == (2, 3, SIDE, SIDE)
+    assert model.compose(digit=codes[:, 0], rotation=codes[:, 1], n=3, codes=True).shape == (2, 3, SIDE, SIDE)
+    assert model.compose(rotation=x, n=3).shape == (2, 3, SIDE, SIDE)
+    assert model.sample(n=3, constant=["rotation"]).shape == (3, SIDE, SIDE)
+    assert model.reconstruct(x).shape == x.shape
+    assert model.embed(x[0]).shape == (5, turns + 8 + 2)
+
+
+def test_composed_items_are_turned_as_the_set_was():
+    model = build()
+    x = torch.rand(1, 5, SIDE, SIDE)
+    torch.manual_seed(0)
+    one = model.compose(digit=x, rotation=x, n=2, temperature=0.0)
+    other = model.compose(digit=x, rotation=x.rot90(1, (-2, -1)), n=2, temperature=0.0)
+    torch.testing.assert_close(one.rot90(1, (-2, -1)), other, rtol=1e-6, atol=1e-6)
+
+
+def test_gradient_reaches_every_parameter_and_training_keeps_what_it_wrote(tmp_path):
+    model = build().train()
+    digit, rotation = torch.arange(64) % 4, torch.arange(64) // 4 % 4
+    table = FactorTable(torch.rand(64, SIDE, SIDE), digit=digit, rotation=rotation)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    record = fit(model, table, steps=3, sets={"items": 3, "batch": 6, "batches": 3}, output=tmp_path)
+    assert {"rotation.constant", "rotation.varying", "cycle"} <= set(record.history[-1])
+    assert all(
+        not torch.equal(value, before[name]) for name, value in model.named_parameters() if "context_0" not in name
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"actions": {"scale": "warp"}}, "no context 'scale'"),
+        ({"actions": {"rotation": "wrap"}}, "nothing is called 'wrap'.*warp"),
+        ({"actions": {"rotation": {"class": "Warp", "turns": 1}}}, "turns: expected"),
+        ({"actions": {"rotation": "warp"}, "context_dim": 4}, "context_dim: 4 cannot hold a choice among 8"),
+        ({"actions": {"rotation": "warp", "digit": "warp"}}, "has to be free"),
+        ({"actions": {"rotation": "warp"}, "infer_a": "any"}, "where `a` is known"),
+        ({"actions": {"rotation": "warp"}, "item_shape": (7,)}, "turns pictures"),
+        ({"actions": {"z": "warp"}, "contexts": ["digit", "z"]}, "cannot be called 'z'"),
+    ],
+)
+def test_actions_that_cannot_be_are_refused(options, message):
+    usual = {"item_shape": (SIDE, SIDE), "contexts": ["digit", "rotation"], "architecture": "dense"}
+    with pytest.raises(ConfigurationError, match=message):
+        ContextAwareLearner(**usual | options)
