@@ -20,6 +20,7 @@ STOREYS = (
     ("discovery",),
     ("shapes",),
     ("codes",),
+    ("cells",),
     ("batch",),
     ("distributions",),
     ("sites",),

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from coset.cells import cell_moments, find_cells
 from coset.data import FactorTable
-from coset.data.combinations import cell_moments, find_cells, hold_out_combinations
+from coset.data.combinations import hold_out_combinations
 from coset.errors import DataError
 
 FACTORS = ["drug", "dose"]

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from coset.cells import find_cells
 from coset.data import FactorTable
-from coset.data.combinations import find_cells, hold_out_combinations
+from coset.data.combinations import hold_out_combinations
 from coset.errors import ConfigurationError, DataError
 from coset.metrics import predict_by_rules, unseen_combinations
 from coset.metrics.simple_rules import choose, low_rank, mean_of

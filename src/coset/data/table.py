@@ -10,6 +10,7 @@ from torch import Tensor
 
 from coset.arguments import checked
 from coset.batch import as_numbers, full_scale_of, moments_of
+from coset.cells import BLOCK
 from coset.codes import Coded, coded, occurring, read_vocabulary, recode
 from coset.data.factors import encode
 from coset.data.groups import Incomplete, group_rows
@@ -19,8 +20,6 @@ from coset.data.reading import read_items, read_rows
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
 from coset.data.splitting import split_rows
 from coset.errors import ConfigurationError, DataError, nearest
-
-BLOCK = 1 << 22  # elements read at a time where a table may be larger than memory
 
 
 class FactorTable:

@@ -36,6 +36,8 @@ class InteractionProcess:
         levels: codes of the levels of the seen cells, `[cells, K]`.
         means: of the items in them, `[cells, D]`, at scales that are much alike.
         counts: how many items these are, `[cells]`.
+        sizes: how many levels each factor has; those of the seen cells where None. Nothing is known of a level that is
+            in no seen cell: its effects are 0.
         seed: of the cells that are drawn for each step.
 
     Raises:
@@ -49,7 +51,14 @@ class InteractionProcess:
     (True, torch.Size([1, 8]))
     """
 
-    def __init__(self, levels: Tensor, means: Tensor, counts: Tensor | None = None, seed: int = 0):
+    def __init__(
+        self,
+        levels: Tensor,
+        means: Tensor,
+        counts: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
+        seed: int = 0,
+    ):
         if levels.ndim != 2 or means.ndim != 2 or len(levels) != len(means) or len(levels) < 3:
             raise DataError(
                 f"interaction: expected levels [cells, K] and means [cells, D] of three cells or more, got "
@@ -63,6 +72,7 @@ class InteractionProcess:
         self.scale = (self.means - self.centre).square().mean().sqrt().clamp_min(1e-300)
         self.y = (self.means - self.centre) / self.scale
         count = self.levels.shape[1]
+        self.sizes = (self.levels.max(0).values + 1).tolist() if sizes is None else list(sizes)
         self.orders = [term for order in range(1, count + 1) for term in combinations(range(count), order)]
         self.codes = [self._first_codes(column).requires_grad_() for column in range(count)]
         self.log_variance = torch.zeros(len(self.orders), dtype=torch.float64, requires_grad=True)
@@ -103,7 +113,7 @@ class InteractionProcess:
 
     def _first_codes(self, column: int) -> Tensor:
         """Where the codes of a factor's levels begin: the main directions of the levels' means, `[V, C]`."""
-        level, count = self.levels[:, column], int(self.levels[:, column].max()) + 1
+        level, count = self.levels[:, column], self.sizes[column]
         profile = torch.zeros(count, self.y.shape[1], dtype=torch.float64).index_add_(0, level, self.y)
         there = torch.bincount(level, minlength=count)
         profile = profile / there.clamp_min(1)[:, None]
@@ -175,12 +185,3 @@ class InteractionProcess:
             self._root = torch.linalg.cholesky(self._noisy(every))
             self._solved = torch.cholesky_solve(self.y, self._root)
             self._element_variance = (self.y * self._solved).mean(0)  # [D], 1 where the fit is a good one
-
-
-def levels_seen(levels: Tensor, wanted: Tensor) -> Sequence[int]:
-    """The first level of each factor that is wanted and seen nowhere; empty where there is none."""
-    return [
-        int(level)
-        for column in range(levels.shape[1])
-        for level in set(wanted[:, column].tolist()) - set(levels[:, column].tolist())
-    ]

@@ -107,6 +107,7 @@ def composition_accuracy(
     *,
     factors: tuple[str, str] = ("digit", "rotation"),
     upright: Upright | None = None,
+    seen: FactorTable | None = None,
     samples: int = 250,
     runs: int = 5,
     set_size: int = 10,
@@ -126,6 +127,8 @@ def composition_accuracy(
         factors: what is read, and what it is combined with.
         upright: function of items `[n, ...]` and a value of the second factor, which undoes it before reading; by
             default it turns a `rotation` back, and leaves any other factor.
+        seen: items that conditioning sets are drawn from, where some cells of the table were never trained on and are
+            not to be shown either; the table where None.
         samples: items scored in each cell and run.
         runs: repetitions with sets drawn afresh.
         set_size: items in a conditioning set, and composed from each pair.
@@ -153,16 +156,18 @@ def composition_accuracy(
             "composition_accuracy: expected runs and set_size from 1 up, and samples from set_size up, got "
             f"runs={runs}, set_size={set_size}, samples={samples}"
         )
+    shown = table if seen is None else seen.recode(**{name: table.values[name] for name in factors})
     turn_back = upright or (turn_upright if factors[1] == "rotation" else leave)
     compose = partial(_compose, model, set_size=set_size, temperature=temperature)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _score(compose, table, factors, reader, turn_back, samples, runs, set_size, temperature)
+        return _score(compose, table, shown, factors, reader, turn_back, samples, runs, set_size, temperature)
 
 
 def _score(
     compose: Callable[[Mapping[str, Tensor]], Tensor],
     table: FactorTable,
+    shown: FactorTable,
     factors: tuple[str, str],
     reader: Reader,
     turn_back: Upright,
@@ -175,8 +180,8 @@ def _score(
     first, second = factors
     columns, rows = table.values[first], table.values[second]
     drawn = runs * (samples // set_size) * set_size
-    by_column = [rows_with(table, first, code) for code in range(len(columns))]
-    by_row = [rows_with(table, second, code) for code in range(len(rows))]
+    by_column = [rows_with(shown, first, code) for code in range(len(columns))]
+    by_row = [rows_with(shown, second, code) for code in range(len(rows))]
     cells = [[_cell(table, factors, row, column) for column in range(len(columns))] for row in range(len(rows))]
     scores = torch.zeros(runs, len(rows), len(columns), dtype=torch.float64)
     ceiling = torch.zeros(len(rows), len(columns), dtype=torch.float64)
@@ -186,7 +191,7 @@ def _score(
             real = turn_back(table.x(draw_rows(cells[row][column], samples)).cpu(), rows[row])
             ceiling[row, column] = (read(reader, real, table, first) == column).double().mean() * 100
             real_spread.append(real.var(0).mean())
-            given = {first: table.x(draw_rows(owners, drawn)), second: table.x(draw_rows(others, drawn))}
+            given = {first: shown.x(draw_rows(owners, drawn)), second: shown.x(draw_rows(others, drawn))}
             made = turn_back(compose(given), rows[row])
             scores[:, row, column] = (read(reader, made, table, first) == column).double().view(runs, -1).mean(1) * 100
             spread.append(made.var(0).mean())

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from coset.arguments import checked
+from coset.cells import Cells, cell_moments, find_cells, name_cells
 from coset.data import FactorTable
-from coset.data.combinations import Cells, cell_moments, find_cells
 from coset.errors import ConfigurationError, DataError
 from coset.metrics.reading import Reader, read
 from coset.metrics.simple_rules import predict_by_rules
+from coset.queries.completion import compose_cells
 
 RESAMPLES = 1000
 """Bootstrap samples of cells."""
@@ -75,7 +76,8 @@ def unseen_combinations(
     """Score a model's predictions of held-out cells beside those of simple rules, all from the same seen cells.
 
     For a cell the model composes one set of each of its levels. The sets are drawn from seen cells alone, all of whose
-    items may be in them.
+    items may be in them. Where the model completes tables in another way (see `SetQueries.complete`), what is composed
+    is moved to the mean that it completes the cell with.
 
     Args:
         model: anything with `compose({factor: sets}, n=…, temperature=…, draw=…)`; or predicted means
@@ -105,6 +107,9 @@ def unseen_combinations(
         predicted = {"ours": _read_means(model, truth)} | predicted
     elif model is not None:
         made = compose_cells(model, seen, known, asked, factors, samples, set_size, temperature, seed)
+        if getattr(model, "completion", "composition") != "composition":
+            completed = model.complete(seen, name_cells(asked.levels, held_out, factors), seed=seed).mean.flatten(1)
+            made = made + (completed - made.mean(1)).unsqueeze(1)
         predicted = {"ours": made.mean(1)} | predicted
     centre = (means * counts[:, None]).sum(0) / counts.sum()
     apart = {"centre": centre, "additive": predicted["additive"], **predicted}
@@ -115,52 +120,11 @@ def unseen_combinations(
     shape = (-1, *held_out.item_shape)
     return UnseenResult(
         factors=list(factors),
-        cells=name_cells(asked, held_out, factors),
+        cells=name_cells(asked.levels, held_out, factors),
         scores=scores,
         errors={rule: errors[rule].tolist() for rule in predicted},
         means={rule: mean.view(shape) for rule, mean in {"truth": truth, **predicted}.items()},
     )
-
-
-def name_cells(cells: Cells, table: FactorTable, factors: Sequence[str]) -> list[dict[str, Any]]:
-    """Each cell as a mapping of factor → level."""
-    return [
-        {name: table.values[name][code] for name, code in zip(factors, codes, strict=True)}
-        for codes in cells.levels.tolist()
-    ]
-
-
-def compose_cells(
-    model: Any,
-    seen: FactorTable,
-    known: Cells,
-    asked: Cells,
-    factors: Sequence[str],
-    samples: int,
-    set_size: int,
-    temperature: float,
-    seed: int,
-) -> Tensor:
-    """What a model makes of sets of the levels of wanted cells, drawn from seen ones: `[cells, samples, D]`.
-
-    The samples of a cell come from as many conditioning sets as there are samples in a set, so that what is measured
-    does not hang on one of them.
-    """
-    draws = max(1, samples // set_size)
-    each = math.ceil(samples / draws)
-    made = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for cell in asked.levels:
-            given = {}
-            for column, name in enumerate(factors):
-                rows = torch.isin(known.row_cell, (known.levels[:, column] == cell[column]).nonzero()[:, 0])
-                rows = rows.nonzero()[:, 0]
-                picked = rows[torch.randint(len(rows), (draws, set_size))]
-                given[name] = seen.x(picked.to(seen.device))
-            out = model.compose(given, n=each, temperature=temperature).cpu()  # [draws, each, ...]
-            made.append(out.flatten(0, 1)[:samples].flatten(1).double())
-    return torch.stack(made)
 
 
 def _check_options(factors: Sequence[str], readers: Mapping[str, Reader], samples: int, set_size: int) -> None:

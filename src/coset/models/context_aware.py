@@ -32,6 +32,7 @@ from coset.networks.normalization import Normalization
 from coset.networks.pooling import StatisticNetwork
 from coset.networks.units import Units
 from coset.queries import SetQueries, inference
+from coset.queries.completion import Way
 from coset.shapes import join, spread
 from coset.trace import Trace
 
@@ -77,6 +78,8 @@ class ContextAwareLearner(SetQueries, Model):
             over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective.
         actions: how contexts act on what z and the other contexts made, context → name of an action, such as `warp`,
             or `{"class": "Warp", "turns": 4}`; in this order. All others are free: the decoder is given their codes.
+        completion: how empty cells of a table are filled: by `composition`, or by main effects plus `interaction`; the
+            latter for vectors where None, unless contexts act.
 
     Raises:
         ConfigurationError: Contexts without names of their own, an unknown option, or a size below 1.
@@ -107,6 +110,7 @@ class ContextAwareLearner(SetQueries, Model):
         units: Units = (0.0, 1.0),
         infer_a: Literal["any", "exactly-one"] | None = None,
         actions: Mapping[str, Any] | None = None,
+        completion: Way | None = None,
     ):
         super().__init__()
         if not contexts or len(set(contexts)) != len(contexts) or any(not name or "+" in name for name in contexts):
@@ -125,6 +129,7 @@ class ContextAwareLearner(SetQueries, Model):
         self.item_shape = tuple(item_shape)
         self.contexts = list(contexts)
         self.infer_a, self.context_dim = infer_a, context_dim
+        self.completion = completion or ("interaction" if len(self.item_shape) == 1 and not actions else "composition")
         self.free = [index for index, name in enumerate(self.contexts) if name not in (actions or {})]
         count = len(self.free)
         architecture = architecture or default_architecture(self.item_shape)

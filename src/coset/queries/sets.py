@@ -1,7 +1,7 @@
 """Questions to models of sets: their contexts are read, held and exchanged."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from coset.batch import SetBatch, as_tensor
 from coset.errors import ConfigurationError, DataError, ShapeError, nearest
 from coset.queries.base import BLOCK, Queries, inference
+from coset.queries.completion import Completion, Way, complete_cells
 
 
 class SetQueries(Queries):
@@ -17,9 +18,11 @@ class SetQueries(Queries):
 
     Attributes:
         context_dim: C, dimensions of the code of a context.
+        completion: how `complete` fills the empty cells of a table.
     """
 
     context_dim: int
+    completion: Way = "composition"
 
     @abstractmethod
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
@@ -184,6 +187,36 @@ class SetQueries(Queries):
         a = self.read_constant(list(contexts), sets)
         out = self.decode((sets, n), *self.hold(a, constant), temperature, draw)
         return out[0] if single else out
+
+    @inference
+    def complete(
+        self,
+        table: Any,
+        cells: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        samples: int = 64,
+        set_size: int = 16,
+        seed: int = 0,
+    ) -> Completion:
+        """What would be in the empty cells of a table whose factors are the model's contexts.
+
+        By `completion`, an empty cell gets either the mean of what is composed of sets of its levels, with the spread
+        of what was composed; or what main effects plus interaction say of it, from the means of the seen cells, with a
+        spread that nine of ten left-out numbers of seen cells lie within 1.64 of (see `predict_by_interaction`).
+
+        Args:
+            table: a `FactorTable` of the seen items.
+            cells: empty cells, a mapping of context → level each; all of them where None.
+            samples: items composed for a cell.
+            set_size: items in each set that they are composed of.
+            seed: of sets, draws, and what is left out inside.
+
+        Raises:
+            ConfigurationError: The model has a single context.
+            DataError: The table lacks a context, or has no empty cell; a cell that is asked for is not empty, is no
+                cell of this table, or has a level of which nothing was seen.
+        """
+        return complete_cells(self, table, cells, samples, set_size, seed)
 
     def _given_contexts(self, contexts: Mapping[str, Any], codes: bool) -> tuple[dict[str, Tensor], bool]:
         """The code of each context `[B or 1, C]`, and whether all of them are single sets."""

@@ -208,8 +208,13 @@ def _find(name: str, section: str) -> Any:
 
 
 def _build(sections: Mapping[str, Any], section: str) -> Any:
-    options = {name: build(value, *_INSIDE) for name, value in sections[section].items()}
+    options = {name: build(value, *_inside(section)) for name, value in sections[section].items()}
     return _find(options.pop("class"), section)(**options)
+
+
+def _inside(section: str) -> tuple[str, ...]:
+    """Where classes are looked for that stand inside of an option of a section."""
+    return (_PACKAGES["data"],) if section.partition(".")[0] == "data" else _INSIDE
 
 
 def _check(recipe: Recipe) -> None:
@@ -262,11 +267,11 @@ def _check_class(found: Any, section: str, specification: Mapping[str, Any]) -> 
     for name, value in specification.items():
         inside = [part for part in (value if isinstance(value, list) else [value]) if is_specification(part)]
         for part in inside:
-            _check_class(find_class(part["class"], *_INSIDE), f"{section}.{name}", part)
+            _check_class(find_class(part["class"], *_inside(section)), f"{section}.{name}", part)
         if name != "class" and not inside:
             options[name] = value
     parameters = inspect.signature(found).parameters
-    if section == "data":
+    if section.partition(".")[0] == "data":
         needed = [name for name, part in parameters.items() if part.default is part.empty and name not in specification]
         if needed:
             raise ConfigurationError(f"section data: {found.__name__} needs {needed[0]}; write it beside the class")
