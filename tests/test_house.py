@@ -35,6 +35,7 @@ STOREYS = (
     ("runs",),
     ("experiments",),
     ("console",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )

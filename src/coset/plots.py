@@ -77,10 +77,15 @@ def grid(
 
 def pair(left: Tensor, right: Tensor, titles: tuple[str, str] = ("", "")) -> Figure:
     """Two grids side by side (thesis figures 6.3 and 6.6, figure 2 of 2018)."""
-    (width, height), (other, high) = _inches(left), _inches(right)
-    figure = _figure((width + other + 0.4, max(height, high)))
-    panels = figure.subplots(1, 2, width_ratios=[left.shape[1], right.shape[1]])
-    for axes, images, title in zip(panels, (left, right), titles, strict=True):
+    return side_by_side((left, right), titles)
+
+
+def side_by_side(panels: Sequence[Tensor], titles: Sequence[str]) -> Figure:
+    """Grids of images side by side, a title above each; images of NaN are holes."""
+    sizes = [_inches(images) for images in panels]
+    figure = _figure((sum(width for width, _ in sizes) + 0.2 * len(sizes), max(height for _, height in sizes)))
+    spaces = figure.subplots(1, len(panels), width_ratios=[images.shape[1] for images in panels], squeeze=False)[0]
+    for axes, images, title in zip(spaces, panels, titles, strict=True):
         _tiles(axes, images, title)
     return figure
 
@@ -236,6 +241,31 @@ def points(rows: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
+def against(truth: Tensor, predicted: Mapping[str, Tensor], unit: str = "") -> Figure:
+    """Predicted numbers above the true ones, a panel for each way to predict them; on the line they are right.
+
+    Args:
+        truth: numbers of any shape.
+        predicted: what predicts → its numbers, likewise.
+        unit: of the numbers.
+
+    >>> len(against(torch.rand(5), {"ours": torch.rand(5), "additive": torch.rand(5)}).axes)
+    2
+    """
+    figure = _figure((2.6 * len(predicted), 2.8))
+    ends = [float(truth.min()), float(truth.max())]
+    for axes, (name, numbers) in zip(
+        figure.subplots(1, len(predicted), squeeze=False)[0], predicted.items(), strict=True
+    ):
+        axes.scatter(truth.flatten().cpu(), numbers.flatten().cpu(), s=3, color=COLOURS[0], alpha=0.4, linewidths=0)
+        axes.plot(ends, ends, color=INK, linewidth=0.8)
+        axes.set_title(name, color=INK, fontsize=9)
+        axes.set_xlabel(f"true {unit}".strip(), color=INK, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def lines(
     series: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]], across: str, up: str
 ) -> Figure:
@@ -286,7 +316,7 @@ def _inches(images: Tensor) -> tuple[float, float]:
 
 
 def _tiles(axes: Axes, images: Tensor, title: str = "", separators: Sequence[int] = ()) -> None:
-    images = images.detach().float().cpu().clamp(0, 1)
+    images = images.detach().float().cpu().clamp(0, 1).nan_to_num(GROUND)
     images = images.unsqueeze(2) if images.ndim == 4 else images  # [rows, columns, C, H, W]
     rows, columns, channels, height, width = images.shape
     gap = _gap(height)

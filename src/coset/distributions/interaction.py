@@ -99,12 +99,12 @@ class InteractionProcess:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the variance of seen cells by the order of effects: `main`, `interaction`, and `noise`."""
+        """Of the variance of seen cells, what main effects explain, what interactions do, and what is left as noise."""
         with torch.no_grad():
-            parts = {"main": 0.0, "interaction": 0.0, "noise": float(self.log_noise.exp().sum())}
-            for term, variance in zip(self.orders, self._terms(self.levels, self.levels), strict=True):
-                kernel = variance - variance.mean()
-                parts["main" if len(term) == 1 else "interaction"] += float(kernel.diagonal().mean())
+            effects = [covariance @ self._solved for covariance in self._terms(self.levels, self.levels)]
+            parts = {"main": 0.0, "interaction": 0.0, "noise": float((self.y - sum(effects)).var(0).mean())}
+            for term, effect in zip(self.orders, effects, strict=True):
+                parts["main" if len(term) == 1 else "interaction"] += float(effect.var(0).mean())
             total = sum(parts.values())
             return {name: part / total for name, part in parts.items()}
 

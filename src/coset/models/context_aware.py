@@ -128,7 +128,7 @@ class ContextAwareLearner(SetQueries, Model):
             raise ConfigurationError(f"actions: one context or more has to be free to act upon; all of {contexts} act")
         self.item_shape = tuple(item_shape)
         self.contexts = list(contexts)
-        self.infer_a, self.context_dim = infer_a, context_dim
+        self.infer_a = infer_a
         self.completion = completion or ("interaction" if len(self.item_shape) == 1 and not actions else "composition")
         self.free = [index for index, name in enumerate(self.contexts) if name not in (actions or {})]
         count = len(self.free)
@@ -142,8 +142,7 @@ class ContextAwareLearner(SetQueries, Model):
         self.decoder = ItemDecoder(joined + z_dim, self.item_shape, features, architecture, channels, norm)
         self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
         self.acting = ActingContexts(actions or {}, self.contexts, self.item_shape, self.encoder.features)
-        if (most := max(self.acting.sizes.values(), default=0)) > context_dim:
-            raise ConfigurationError(f"context_dim: {context_dim} cannot hold a choice among {most} candidates")
+        self.context_dim = max(context_dim, *self.acting.sizes.values(), 0)  # of a code: it may be a choice
         if infer_a is not None:
             # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
             self.a_posterior = StatisticNetwork(features, features, count, norm=norm, dispersion=True)
@@ -240,12 +239,12 @@ class ContextAwareLearner(SetQueries, Model):
                 q = _reading(batch, sample)
                 self.acting.infer(q, batch.x, only, self.encoder)
                 chosen = q[f"{name}.constant"].value
-                codes.append(F.pad(chosen, (0, self.context_dim - chosen.shape[-1])))
+                codes.append(chosen)
             else:
                 posterior = self.coding.constant_posterior(encoded, batch.mask, only[:, self.free])
                 code = posterior.sample() if sample else posterior.mean
                 codes.append(code[:, self.free.index(index)])
-        return torch.stack(codes, dim=1)
+        return torch.stack([F.pad(code, (0, self.context_dim - code.shape[-1])) for code in codes], dim=1)
 
     def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Observe a `[B, K]`, and replay the codes of constant contexts `[B, K, C]`, where there are some."""
@@ -254,7 +253,7 @@ class ContextAwareLearner(SetQueries, Model):
         chosen = {
             f"{name}.constant": codes[:, self.contexts.index(name), :size] for name, size in self.acting.sizes.items()
         }
-        return {"a": a}, {"context.constant": codes[:, self.free]} | chosen
+        return {"a": a}, {"context.constant": codes[:, self.free, : self.coding.dim]} | chosen
 
     @inference
     def infer_constant(self, x: Any, mask: Tensor | None = None) -> Tensor:

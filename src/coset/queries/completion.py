@@ -1,33 +1,28 @@
 """What would be in the empty cells of a table: a mean, a spread, and how much there is to go by."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from coset.arguments import check_memory
 from coset.cells import Cells, cell_moments, find_cells, name_cells
-from coset.distributions.interaction import InteractionProcess
 from coset.errors import ConfigurationError, DataError, nearest
+from coset.queries.interaction import Prediction, predict_by_interaction
+from coset.writing import whole
 
 Way = Literal["composition", "interaction"]
 """How an empty cell is completed: with what a model composes of sets of its levels, or by main effects plus
 interaction over the means of seen cells."""
 
-FOLDS = 5
-"""Parts of the seen cells, each left out once, by which the scale of the effects and their shrinkage are chosen."""
-
-FEW = 500
-"""Seen cells up to which every part is left out once; of more, the first alone."""
-
 THIN = 3
 """Seen cells of a level below which little can be said of it."""
-
-NINETY = 1.6449
-"""Standard deviations to either side that hold 90 % of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +59,53 @@ class Completion:
             lines.append(f"{line}, {seen} seen cells{'; ' * bool(self.warnings[index])}{self.warnings[index]}")
         return "\n".join(lines)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Cells with their support and warnings, ready for JSON; means and spreads as numbers of each item."""
+        return {
+            "action": self.action,
+            "cells": [
+                {
+                    "levels": cell,
+                    "mean": mean.flatten().tolist(),
+                    "spread": spread.flatten().tolist(),
+                    "support": support.tolist(),
+                    "warning": warning,
+                }
+                for cell, mean, spread, support, warning in zip(
+                    self.cells, self.mean, self.spread, self.support, self.warnings, strict=True
+                )
+            ],
+        }
 
-@dataclass(frozen=True)
-class Prediction:
-    """Means of wanted cells `[m, D]`, the standard deviation of what is not known of them, and how factors act."""
+    def save(self, path: Path) -> None:
+        """Write a line for each cell (`.csv`), or arrays (`.npz`), whole or not at all.
 
-    mean: Tensor
-    spread: Tensor
-    action: str
+        A line has the levels, what shares them, the warning, and mean and spread of every number of the item; the
+        arrays are called mean, spread and support, and after the factors, which hold levels.
+
+        Raises:
+            ConfigurationError: The name ends otherwise.
+        """
+        if path.suffix not in (".csv", ".npz"):
+            raise ConfigurationError(f"{path}: expected a name ending in .csv or .npz")
+        levels = {name: [cell[name] for cell in self.cells] for name in self.factors}
+        with whole(path) as partial:
+            if path.suffix == ".npz":
+                arrays = {"mean": self.mean, "spread": self.spread, "support": self.support}
+                numbers: dict[str, Any] = {name: part.numpy() for name, part in arrays.items()}
+                with partial.open("wb") as file:
+                    np.savez(file, **levels, **numbers)
+                return
+            size = self.mean[0].numel()
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                lines = csv.writer(file)
+                names = [f"{word}_{index}" for word in ("mean", "spread") for index in range(size)]
+                lines.writerow([*self.factors, *(f"seen_{name}" for name in self.factors), "warning", *names])
+                for index, cell in enumerate(self.cells):
+                    both = torch.cat([self.mean[index].flatten(), self.spread[index].flatten()])
+                    lines.writerow(
+                        [*cell.values(), *self.support[index].tolist(), self.warnings[index], *both.tolist()]
+                    )
 
 
 def complete_cells(
@@ -135,52 +169,6 @@ def compose_cells(
     return torch.stack(made)
 
 
-def predict_by_interaction(
-    levels: Tensor, means: Tensor, counts: Tensor, wanted: Tensor, sizes: Sequence[int], seed: int = 0
-) -> Prediction:
-    """Main effects plus interaction, on the scale and with the shrinkage that cells left out inside ask for.
-
-    The effects add up on the scale of the means, or in the logarithm where these are not negative, whichever predicts
-    left-out cells better. What is predicted is shrunk towards the mean of all cells by the slope of left-out cells on
-    their predictions, so that where levels tell nothing the mean is said; and the spread is widened, or narrowed, until
-    nine of ten left-out numbers lie within 1.64 of it.
-
-    Args:
-        levels: of the seen cells, `[cells, K]`.
-        means: of the items in them, `[cells, D]`.
-        counts: how many these are, `[cells]`.
-        wanted: levels of the cells to predict, `[m, K]`.
-        sizes: how many levels each factor has.
-        seed: of the parts that are left out.
-    """
-    shift = means.mean().clamp_min(1e-12) / 100
-    scales: dict[str, _Same] = {"adding up": _Same()}
-    if bool((means >= 0).all()):
-        scales["adding up in the logarithm"] = _Logarithm(shift)
-    part = torch.randperm(len(levels), generator=torch.Generator().manual_seed(seed)) % FOLDS
-    folds = [part == fold for fold in range(FOLDS if len(levels) <= FEW else 1)]
-    left = torch.stack(folds).any(0)
-    inside = {}
-    for name, scale in scales.items():
-        mean, spread = torch.zeros_like(means), torch.ones_like(means)
-        for out in folds:
-            mean[out], spread[out], _ = _predict(
-                levels[~out], means[~out], counts[~out], levels[out], sizes, scale, seed
-            )
-        inside[name] = (mean[left], spread[left])
-    errors = {name: float((mean - means[left]).square().mean()) for name, (mean, _) in inside.items()}
-    name = min(errors, key=errors.__getitem__)
-    centre, (mean, spread) = means.mean(0), inside[name]
-    slope = _slope(mean - centre, means[left] - centre)
-    missed = (centre + slope * (mean - centre) - means[left]).abs() / spread
-    widening = float(missed.flatten().kthvalue(max(1, round(0.9 * missed.numel()))).values) / NINETY
-    mean, spread, shares = _predict(levels, means, counts, wanted, sizes, scales[name], seed)
-    effects = f"main effects {shares['main']:.0%}, interaction {shares['interaction']:.0%} of the variance, {name}"
-    if slope < 0.999:
-        effects += f"; shrunk to {slope:.2f} of what they say"
-    return Prediction(centre + slope * (mean - centre), spread * widening, effects)
-
-
 def _by_interaction(model: Any, table: Any, known: Cells, wanted: Tensor, seed: int) -> Prediction:
     means, _, counts = cell_moments(table, known)
     unit = model.likelihood.scale.detach().cpu().double()
@@ -190,21 +178,6 @@ def _by_interaction(model: Any, table: Any, known: Cells, wanted: Tensor, seed: 
     if model.likelihood.kind == "bernoulli":
         mean = mean.clamp(0, 1)
     return Prediction(mean, found.spread * unit, found.action)
-
-
-def _predict(
-    levels: Tensor, means: Tensor, counts: Tensor, wanted: Tensor, sizes: Sequence[int], scale: Any, seed: int
-) -> tuple[Tensor, Tensor, dict[str, float]]:
-    process = InteractionProcess(levels, scale(means), counts, sizes, seed)
-    mean, variance = process.predict(wanted)
-    mean, slope = scale.back(mean)
-    return mean, variance.sqrt() * slope, process.shares
-
-
-def _slope(predicted: Tensor, true: Tensor) -> float:
-    """How much of a predicted deviation is there: the slope through 0, from 0 to 1."""
-    square = float(predicted.square().sum())
-    return min(1.0, max(0.0, float((predicted * true).sum()) / square)) if square > 0 else 1.0
 
 
 def _empty(known: Cells) -> Tensor:
@@ -253,28 +226,3 @@ def _warn(cells: Sequence[Mapping[str, Any]], support: Tensor) -> list[str]:
         )
         for cell, counts in zip(cells, support, strict=True)
     ]
-
-
-class _Same:
-    """Effects that add up as they are."""
-
-    def __call__(self, means: Tensor) -> Tensor:
-        return means
-
-    def back(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """A mean on the scale of the data, and how it changes with the mean on this scale."""
-        return mean, torch.ones_like(mean)
-
-
-@dataclass(frozen=True)
-class _Logarithm(_Same):
-    """Effects that multiply, once `shift` has been added to everything."""
-
-    shift: Tensor
-
-    def __call__(self, means: Tensor) -> Tensor:
-        return (means + self.shift).log()
-
-    def back(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        raised = mean.clamp_max(math.log(1e300)).exp()
-        return raised - self.shift, raised

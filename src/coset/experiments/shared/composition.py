@@ -82,9 +82,9 @@ def score_composition(run: Run, temperature: float, samples: int, runs: int, see
     )
 
 
-def upright_reader(run: Run) -> ImageClassifier:
-    """A classifier of upright digits, trained on training items only, kept beside the run."""
-    train = run.splits["train"].where(rotation=0)
+def upright_reader(run: Run, table: FactorTable | None = None) -> ImageClassifier:
+    """A classifier of upright digits, trained on the run's training items or another table, kept beside the run."""
+    train = (run.splits["train"] if table is None else table).where(rotation=0)
     steps = 500 if len(train) < 10_000 else STEPS
     return load_or_train_classifier(train, "digit", cache=run.folder.parent / "classifiers", steps=steps)
 

@@ -78,8 +78,23 @@ class Request:
                 partial.write_text(found)
         return json.loads(kept.read_text())
 
-    def write(self, figures: Mapping[str, Any], pictures: Mapping[str, Any], runs: list[Run], report: str) -> Outcome:
-        """Write `NAME.json` and a PNG for each picture, a figure or a grid of images."""
+    def write(
+        self,
+        figures: Mapping[str, Any],
+        pictures: Mapping[str, Any],
+        runs: list[Run],
+        report: str,
+        seeds: Sequence[int] = (),
+    ) -> Outcome:
+        """Write `NAME.json` and a PNG for each picture, a figure or a grid of images.
+
+        Args:
+            figures: by name.
+            pictures: by what is joined to the experiment's name.
+            runs: what was trained.
+            report: for people.
+            seeds: of what was fitted without being a run.
+        """
         files = [self.results / f"{self.name}-{label}.png" for label in pictures]
         for file, picture in zip(files, pictures.values(), strict=True):
             plots.save(picture if not isinstance(picture, Tensor) else plots.grid(picture), file)
@@ -88,10 +103,10 @@ class Request:
             "command": f"coset reproduce {self.name}" + (f" --seed {self.seed}" if self.seed else ""),
             "commit": _commit(),
             "seeds": {
-                "training": [run.recipe.sections["training"].get("seed", 0) for run in runs],
+                "training": [run.recipe.sections["training"].get("seed", 0) for run in runs] or list(seeds),
                 "measurement": self.seed,
             },
-            "hardware": _hardware(runs[0].model.device),
+            "hardware": _hardware(runs[0].model.device if runs else torch.device("cpu")),
             "wall_seconds": round(trained + time.monotonic() - self.started),
             "figures": _rounded(dict(figures)),
             "recipes": {run.recipe.name: run.recipe.sections for run in runs},
