@@ -15,6 +15,7 @@ _HOMES = {
     "SetCollection": "coset.data",
     "SetSampler": "coset.data",
     "Trace": "coset.trace",
+    "choose_by_combinations": "coset.training",
     "fit": "coset.training",
     "load": "coset.models",
 }
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from coset.errors import CosetError as CosetError
     from coset.models.saving import load as load
     from coset.trace import Trace as Trace
+    from coset.training import choose_by_combinations as choose_by_combinations
     from coset.training import fit as fit
 
 

@@ -255,7 +255,7 @@ def against(truth: Tensor, predicted: Mapping[str, Tensor], unit: str = "") -> F
     figure = _figure((2.6 * len(predicted), 2.8))
     ends = [float(truth.min()), float(truth.max())]
     for axes, (name, numbers) in zip(
-        figure.subplots(1, len(predicted), squeeze=False)[0], predicted.items(), strict=True
+        figure.subplots(1, len(predicted), squeeze=False, sharey=True)[0], predicted.items(), strict=True
     ):
         axes.scatter(truth.flatten().cpu(), numbers.flatten().cpu(), s=3, color=COLOURS[0], alpha=0.4, linewidths=0)
         axes.plot(ends, ends, color=INK, linewidth=0.8)

@@ -22,6 +22,9 @@ from coset.errors import CheckpointError, nearest
 FORMAT = 2
 """Version of what `save_pretrained` writes; raised when old weights no longer fit."""
 
+CHOSEN = ("completion",)
+"""What training may choose for a model, and is saved with it."""
+
 
 class Saved(PyTorchModelHubMixin):
     """A model that is saved as `config.json`, what its constructor was given, and `model.safetensors`, its weights."""
@@ -62,6 +65,7 @@ class Saved(PyTorchModelHubMixin):
         config = {"format": FORMAT, "model": type(self).__name__, "values": dict(self.values)}
         config["full_scale"] = self.full_scale
         config |= dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
+        config |= {name: getattr(self, name) for name in CHOSEN if hasattr(self, name)}
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
             result = super().save_pretrained(whole, config=config, **options)
             for name in sorted(os.listdir(whole), reverse=True):  # the weights first, then what announces them
@@ -74,6 +78,9 @@ class Saved(PyTorchModelHubMixin):
         model: Any = super()._from_pretrained(**options)
         model.values = dict((config or {}).get("values", {}))  # which, as what follows, no constructor is given
         model.full_scale = (config or {}).get("full_scale")
+        for name in CHOSEN:
+            if name in (config or {}):
+                setattr(model, name, dict(config or {})[name])
         return model
 
     @classmethod

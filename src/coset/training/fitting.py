@@ -24,6 +24,7 @@ from coset.objectives.schedules import Schedule
 from coset.programs import Programs
 from coset.training.checkpoints import Checkpoints
 from coset.training.fingerprint import fingerprint
+from coset.training.keeping_out import choose_completion, keep_out
 from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
 from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
@@ -64,7 +65,9 @@ def fit(
     Args:
         model: any model of coset.
         data: a `FactorTable`, a `SetCollection`, or a list of sets.
-        validation: the same, held out; its bound is logged, chooses the best checkpoint and when to stop early.
+        validation: the same, held out; its bound is logged, chooses the best checkpoint and when to stop early. Or
+            `combinations`: a tenth of the combinations of the model's contexts is kept out of training, serves as
+            validation, and chooses how tables are completed, which the record tells. Train again on everything then.
         epochs: passes; 20 where neither these nor `steps` are given.
         steps: steps of the optimiser in all; one for each batch of each process, unless gradients are accumulated.
         seed: of the sets that are drawn and of all sampling during training.
@@ -87,6 +90,12 @@ def fit(
     """
     asked = read_length(epochs, steps, trainer)
     check_numbers(seed, learning_rate, patience, workers)
+    settle: Callable[[], str] | None = None
+    if isinstance(validation, str):
+        if validation != "combinations":
+            raise ConfigurationError(f"validation: expected held-out data or 'combinations', got {validation!r}")
+        data, validation = keep_out(model, data, seed)
+        settle = partial(choose_completion, model, data, validation, seed)
     samplers = _sampler(model, data, seed, sets), _validation_sampler(model, validation, seed, sets)
     folder = check_folder(output, resume)
     chosen, weights = _objective(model, objective, schedule)
@@ -98,7 +107,8 @@ def fit(
     last = newest_checkpoint(folder, about, resume)
     build = partial(SetTraining, model, **settings, clipping=clipping, total_steps=length[1], about=about)
     _compile(model, compile)
-    return _train(engine, build, [_loader(one, workers) for one in samplers if one], length[0], folder, last)
+    loaders = [_loader(one, workers) for one in samplers if one]
+    return _train(engine, build, loaders, length[0], folder, last, settle)
 
 
 def _train(
@@ -108,6 +118,7 @@ def _train(
     epochs: int,
     folder: Path | None,
     last: Kept | None,
+    settle: Callable[[], str] | None,
 ) -> Record:
     """Run Lightning's trainer, and what parts of the objective do before and after it."""
     sampler: Any = loaders[0].dataset
@@ -129,6 +140,7 @@ def _train(
         for part in parts(module.objective, "finish"):
             part.finish(_some_sets(sampler, model))
     model.eval()
+    module.record.chosen = settle() if settle else ""
     if folder is not None and engine.is_global_zero:
         _write(model, module.record, module.total_steps, folder)
     return module.record
@@ -185,7 +197,8 @@ def _compile(model: Model, compile: bool) -> None:
 def _write(model: Model, record: Record, steps: int, folder: Path) -> None:
     """Save the model and the record of a run, each whole or not at all."""
     model.save_pretrained(folder / "model")
-    text = json.dumps({"seconds": record.seconds, "steps": steps, "history": record.history}, indent=1)
+    told = {"chosen": record.chosen} if record.chosen else {}
+    text = json.dumps({"seconds": record.seconds, "steps": steps, **told, "history": record.history}, indent=1)
     with whole(folder / "record.json") as partial:
         partial.write_text(text)
 

@@ -39,11 +39,13 @@ class Record:
             `validation` where there is one.
         seconds: wall time, including that of the runs which this one resumed.
         output: folder of the run, or None.
+        chosen: what combinations that were kept out chose, and why; empty where none were.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     output: Path | None = None
+    chosen: str = ""
 
 
 class SetTraining(lightning.LightningModule):
