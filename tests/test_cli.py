@@ -88,6 +88,25 @@ def test_sampling_commands_write_pictures_and_arrays(run, tmp_path):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_complete_writes_what_would_be_in_empty_cells(tmp_path, capsys):
+    run = tmp_path / "unseen"
+    main(["train", "unseen-rotated-digits", "-o", str(run), *TINY])
+    capsys.readouterr()
+    main(["complete", str(run), "--samples", "4", "-o", str(tmp_path / "c.png")])
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "10 empty cells of digit × rotation: composed of sets of their levels"
+    assert ("digit=3, rotation=270" in shown[4] and "3 seen cells and " in shown[4]) or len(shown) == 12
+    main(["complete", str(run), "--samples", "4", "-o", str(tmp_path / "c.csv"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["cells"]) == 10 and len(found["cells"][0]["mean"]) == 64
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    assert lines[0].startswith("digit,rotation,seen_digit,seen_rotation,warning,mean_0,") and len(lines) == 11
+    main(["complete", str(run), "--samples", "4", "-o", str(tmp_path / "c.npz")])
+    with np.load(tmp_path / "c.npz") as arrays:
+        assert arrays["mean"].shape == arrays["spread"].shape == (10, 8, 8) and arrays["digit"].tolist()[:2] == [0, 1]
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_unknown_context_or_value_is_named(run, capsys):
     with pytest.raises(SystemExit):
         main(["compose", str(run), "digt=5"])

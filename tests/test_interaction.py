@@ -87,22 +87,6 @@ def test_prediction_is_that_of_a_normal_distribution_over_all_cells():
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-5, atol=1e-8)  # one number an element
 
 
-def test_left_out_cells_are_predicted_as_if_they_had_not_been_seen():
-    (levels, means), _ = made("rank 2 over additive")
-    process = InteractionProcess(levels, means, sizes=SIZES)
-    expected = process.left_out()[5]
-    others = torch.arange(len(levels)) != 5
-    row, column = (kernel[levels[:, k]][:, levels[:, k]] for k, kernel in enumerate(process._kernels()))
-    v = process.log_variance.exp()
-    joint = v[0] * row + v[1] * column + v[2] * row * column
-    noisy = joint + (process.log_noise.exp().sum() + 1e-6) * torch.eye(len(levels))
-    y = (means - process.centre) / process.scale
-    weights = torch.linalg.solve(noisy[others][:, others], y[others])
-    torch.testing.assert_close(
-        joint[5, others] @ weights * process.scale + process.centre, expected, rtol=1e-6, atol=1e-6
-    )
-
-
 def test_units_do_not_matter():
     (levels, means), (wanted, _) = made("rank 2 over additive")
     mean, variance = InteractionProcess(levels, means, sizes=SIZES).predict(wanted)
@@ -133,5 +117,25 @@ def test_of_a_level_that_was_never_seen_its_effects_are_nothing():
 def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match=r"expected levels \[cells, K\]"):
         InteractionProcess(torch.zeros(4, 2, dtype=torch.long), torch.zeros(5, 3))
-    with pytest.raises(DataError, match="three cells or more"):
-        InteractionProcess(torch.zeros(2, 2, dtype=torch.long), torch.zeros(2, 3))
+    with pytest.raises(DataError, match="two cells or more"):
+        InteractionProcess(torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 3))
+    few = torch.tensor([[0, 0], [1, 1]])
+    with pytest.raises(DataError, match="three seen cells"):
+        predict_by_interaction(few, torch.rand(2, 3), torch.ones(2), few, (2, 2))
+
+
+def test_what_never_changes_is_predicted_as_it_is():
+    (levels, means), (wanted, _) = made("additive")
+    means[:, 0] = 5.0
+    found = predict_by_interaction(levels, means, torch.ones(len(levels)), wanted, SIZES)
+    assert bool(found.mean.isfinite().all() and found.spread.isfinite().all())
+    torch.testing.assert_close(found.mean[:, 0], torch.full((len(wanted),), 5.0), rtol=1e-6, atol=1e-6)
+    same = predict_by_interaction(levels, torch.ones(len(levels), 3), torch.ones(len(levels)), wanted, SIZES)
+    torch.testing.assert_close(same.mean, torch.ones(len(wanted), 3), rtol=1e-6, atol=1e-6)
+    assert float(same.spread.max()) < 1e-3
+
+
+def test_three_cells_are_enough():
+    levels = torch.tensor([[0, 0], [0, 1], [1, 0]])
+    found = predict_by_interaction(levels, torch.rand(3, 2), torch.ones(3), torch.tensor([[1, 1]]), (2, 2))
+    assert bool(found.mean.isfinite().all() and found.spread.isfinite().all())

@@ -270,3 +270,47 @@ def test_faces_from_training_to_figures(tmp_path, monkeypatch):
     assert figures["nearest_absolute_error"] == 0  # each test photograph is in the training data
     assert 0.3 < figures["unchanged_absolute_error"] < 0.37  # of uniform noise, a third
     assert len(open_run(tmp_path / "runs" / "yale-b-semi").splits["train"].where(identity=0)) == 2
+
+
+def test_unseen_combinations_from_training_to_figures(tmp_path, monkeypatch, hasty_readers):
+    import coset.experiments.shared.unseen as home
+
+    monkeypatch.setattr(home, "SEEDS", (0, 1))
+    monkeypatch.setattr(home, "STEPS", 2)
+    tiny_runs(monkeypatch, "--model.features=16", "--model.hidden=8")
+    outcome = reproduce("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "unseen-rotated-digits")
+    figures = outcome.figures
+    for way in ("", "_told", "_grid", "_free"):
+        assert 0 <= figures[f"unseen_worst{way}"] <= figures[f"unseen_mean{way}"] <= 100
+    assert {choice["best"] for choice in figures["choices"]} <= {"free", "grid", "digit"}
+    assert {"additive", "low_rank", "nearest"} <= set(figures["rules"])
+    assert (tmp_path / "runs" / "unseen-rotated-digits-told-1").is_dir()
+
+
+def test_photographs_held_out_from_table_to_figures(tmp_path, monkeypatch):
+    import coset.distributions.interaction as process
+
+    monkeypatch.setattr(process, "STEPS", 10)
+    g = torch.Generator().manual_seed(0)
+    faces, lights = torch.rand(9, 1, 12, 10, generator=g), torch.rand(1, 9, 12, 10, generator=g)
+    pictures = (faces * lights * 255).byte().flatten(0, 1)
+    table = FactorTable(pictures, identity=torch.arange(81) // 9, light=torch.arange(81) % 9)
+    monkeypatch.setattr("coset.datasets.yale_b.YaleB.load", lambda self: (table[::2], table[1::2]))
+    outcome = reproduce("unseen-yale-b", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "unseen-yale-b")
+    assert outcome.figures["psnr"] > outcome.figures["psnr_additive"]
+    assert len(outcome.figures["by_split"]) == len(outcome.figures["psnr_by_seed"]) == 3
+
+
+def test_responses_held_out_in_turn_from_table_to_figures(tmp_path, monkeypatch):
+    import coset.distributions.interaction as process
+    import coset.experiments.unseen_il2 as home
+
+    monkeypatch.setattr(process, "STEPS", 10)
+    monkeypatch.setattr(home, "SEEDS", (0, 1))
+    monkeypatch.setattr(home, "PARTS", 2)
+    outcome = reproduce("unseen-il2", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "unseen-il2")
+    assert 0.5 < outcome.figures["r2"] < 1
+    assert set(outcome.figures["r2_by_seed"]) >= {"ours", "additive", "low_rank", "kernel_ridge", "nearest"}

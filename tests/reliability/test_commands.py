@@ -75,6 +75,8 @@ LINES = [
     ["sample"],
     ["condition", "nowhere", "digit=5"],
     ["compose", "nowhere", "digit=5"],
+    ["complete", "nowhere"],
+    ["complete", "nowhere", "--output", "x.npy"],
     ["evaluate", "nowhere"],
     ["plot", "nowhere"],
     ["reproduce", "nothing"],

@@ -15,7 +15,7 @@ STEPS = 150
 """Steps by which codes and variances are fitted."""
 LEARNING_RATE = 0.05
 AT_ONCE = 800
-"""Cells, drawn anew for each step, by which codes and variances are fitted."""
+"""Cells, drawn anew for each step, by which codes and variances are fitted; and cells that are predicted at a time."""
 MOST = 8000
 """Cells that a prediction is conditioned on; of more, a random choice."""
 
@@ -41,7 +41,7 @@ class InteractionProcess:
         seed: of the cells that are drawn for each step.
 
     Raises:
-        DataError: Shapes that disagree, or fewer than three cells.
+        DataError: Shapes that disagree, or fewer than two cells.
 
     >>> levels = torch.cartesian_prod(torch.arange(6), torch.arange(5))
     >>> means = torch.randn(6, 8)[levels[:, 0]] + torch.randn(5, 8)[levels[:, 1]]
@@ -59,9 +59,9 @@ class InteractionProcess:
         sizes: Sequence[int] | None = None,
         seed: int = 0,
     ):
-        if levels.ndim != 2 or means.ndim != 2 or len(levels) != len(means) or len(levels) < 3:
+        if levels.ndim != 2 or means.ndim != 2 or len(levels) != len(means) or len(levels) < 2:
             raise DataError(
-                f"interaction: expected levels [cells, K] and means [cells, D] of three cells or more, got "
+                f"interaction: expected levels [cells, K] and means [cells, D] of two cells or more, got "
                 f"{list(levels.shape)} and {list(means.shape)}"
             )
         self._generator = torch.Generator().manual_seed(seed)
@@ -82,31 +82,37 @@ class InteractionProcess:
         self._fit()
         self._condition()
 
+    @torch.no_grad()
     def predict(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of the means of cells `[m, K]`, as a cell of one item would show it: `[m, D]` each."""
-        with torch.no_grad():
-            across = self._covariance(wanted, self.levels)
-            mean = across @ self._solved * self.scale + self.centre
-            own = self._own_variance(wanted) + self.log_noise.exp().sum()
-            explained = torch.linalg.solve_triangular(self._root, across.T, upper=False).square().sum(0)
-            relative = (own - explained).clamp_min(1e-12)  # [m]
-            return mean, relative[:, None] * self._element_variance * self.scale.square()
+        parts = [self._predict(part) for part in wanted.split(AT_ONCE)]
+        mean, relative = (torch.cat(part) for part in zip(*parts, strict=True))
+        return mean * self.scale + self.centre, relative[:, None] * self._element_variance * self.scale.square()
 
-    def left_out(self) -> Tensor:
-        """What is predicted for each seen cell from all others, with codes and variances as they are: `[cells, D]`."""
-        inverse = torch.cholesky_inverse(self._root)
-        return (self.y - self._solved / inverse.diagonal()[:, None]) * self.scale + self.centre
+    def _predict(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean `[m, D]` and variance `[m]` of standardised cells, before the elements have variances of their own."""
+        kernels = self._kernels()
+        across = torch.stack(self._terms(kernels, wanted, self.levels)).sum(0)  # [m, cells]
+        own = [kernel.diagonal()[wanted[:, k]] for k, kernel in enumerate(kernels)]
+        prior = sum(
+            variance.exp() * torch.stack([own[k] for k in term]).prod(0)
+            for term, variance in zip(self.orders, self.log_variance, strict=True)
+        )
+        explained = torch.linalg.solve_triangular(self._root, across.T, upper=False).square().sum(0)
+        return across @ self._solved, (prior + self.log_noise.exp().sum() - explained).clamp_min(1e-12)
 
     @property
     def shares(self) -> dict[str, float]:
         """Of the variance of seen cells, what main effects explain, what interactions do, and what is left as noise."""
         with torch.no_grad():
-            effects = [covariance @ self._solved for covariance in self._terms(self.levels, self.levels)]
+            effects = [
+                covariance @ self._solved for covariance in self._terms(self._kernels(), self.levels, self.levels)
+            ]
             parts = {"main": 0.0, "interaction": 0.0, "noise": float((self.y - sum(effects)).var(0).mean())}
             for term, effect in zip(self.orders, effects, strict=True):
                 parts["main" if len(term) == 1 else "interaction"] += float(effect.var(0).mean())
             total = sum(parts.values())
-            return {name: part / total for name, part in parts.items()}
+            return {name: part / max(total, 1e-300) for name, part in parts.items()}
 
     def _some(self, count: int, most: int) -> Tensor:
         return torch.randperm(count, generator=self._generator)[:most].sort().values
@@ -133,9 +139,8 @@ class InteractionProcess:
             )
         return kernels
 
-    def _terms(self, one: Tensor, other: Tensor) -> list[Tensor]:
+    def _terms(self, kernels: list[Tensor], one: Tensor, other: Tensor) -> list[Tensor]:
         """The covariance that each term adds between cells `[n, K]` and `[m, K]`."""
-        kernels = self._kernels()
         pairs = [kernel[one[:, k]][:, other[:, k]] for k, kernel in enumerate(kernels)]
         found = []
         for term, variance in zip(self.orders, self.log_variance, strict=True):
@@ -145,16 +150,10 @@ class InteractionProcess:
             found.append(product)
         return found
 
-    def _covariance(self, one: Tensor, other: Tensor) -> Tensor:
-        return torch.stack(self._terms(one, other)).sum(0)
-
-    def _own_variance(self, cells: Tensor) -> Tensor:
-        return torch.cat([self._covariance(cell[None], cell[None])[0] for cell in cells])
-
     def _noisy(self, rows: Tensor) -> Tensor:
         levels = self.levels[rows]
         noise = self.log_noise[0].exp() + self.log_noise[1].exp() * self.few[rows] + 1e-6
-        return self._covariance(levels, levels) + noise.diag()
+        return torch.stack(self._terms(self._kernels(), levels, levels)).sum(0) + noise.diag()
 
     def _fit(self) -> None:
         """Ascend the log marginal likelihood, whose gradient in the covariance Σ is (Σ⁻¹ Y Yᵀ Σ⁻¹ − D Σ⁻¹) / 2."""

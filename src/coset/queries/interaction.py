@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from coset.distributions.interaction import InteractionProcess
+from coset.errors import DataError
 
 FOLDS = 5
 """Parts of the seen cells, each left out once, by which the scale of the effects and their shrinkage are chosen."""
@@ -48,7 +49,12 @@ def predict_by_interaction(
         wanted: levels of the cells to predict, `[m, K]`.
         sizes: how many levels each factor has.
         seed: of the parts that are left out.
+
+    Raises:
+        DataError: Fewer than three seen cells.
     """
+    if len(levels) < 3:
+        raise DataError(f"interaction: takes three seen cells or more, got {len(levels)}")
     shift = means.mean().clamp_min(1e-12) / 100
     scales: dict[str, _Same] = {"adding up": _Same()}
     if bool((means >= 0).all()):
@@ -68,7 +74,7 @@ def predict_by_interaction(
     name = min(errors, key=errors.__getitem__)
     centre, (mean, spread) = means.mean(0), inside[name]
     slope = _slope(mean - centre, means[left] - centre)
-    missed = (centre + slope * (mean - centre) - means[left]).abs() / spread
+    missed = (centre + slope * (mean - centre) - means[left]).abs() / spread.clamp_min(1e-300)
     widening = float(missed.flatten().kthvalue(max(1, round(0.9 * missed.numel()))).values) / NINETY
     mean, spread, shares = _predict(levels, means, counts, wanted, sizes, scales[name], seed)
     action = f"main effects {shares['main']:.0%} and interaction {shares['interaction']:.0%} of the variance, {name}"

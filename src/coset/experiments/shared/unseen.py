@@ -22,6 +22,9 @@ from coset.training.choosing import choose_by_combinations
 SEEDS = (0, 1, 2)
 """Training seeds."""
 
+STEPS = 300
+"""Steps by which the candidates are trained that are chosen among."""
+
 WAYS: Mapping[str, Sequence[str]] = {
     "told": ("--model.actions.rotation.turns=4", "--model.actions.rotation.first=0"),
     "grid": (),
@@ -49,19 +52,14 @@ UNSEEN = (
 """What the table says of an experiment on combinations that were not seen."""
 
 
-def unseen_rotated(request: Request, choosing: Mapping[str, Any]) -> Outcome:
-    """Train in every way and with every seed, choose among the ways by combinations kept out, and measure.
-
-    Args:
-        request: what is asked for.
-        choosing: options of `fit` for the choice.
-    """
+def unseen_rotated(request: Request) -> Outcome:
+    """Train in every way and with every seed, choose among the ways by combinations kept out, and measure."""
     runs = {way: [_run(request, way, seed) for seed in SEEDS] for way in MEASURED}
     results = {way: [_measure(request, run) for run in found] for way, found in runs.items()}
     figures: dict[str, Any] = {}
     for way, found in results.items():
         figures |= {f"{name}_{way}": value for name, value in _summary(found).items()}
-    choices = [request.once(run, "choice", lambda run=run: _choose(run, choosing)) for run in runs["grid"]]
+    choices = [request.once(run, "choice", lambda run=run: _choose(run)) for run in runs["grid"]]
     best = [_run(request, choice["best"], seed) for choice, seed in zip(choices, SEEDS, strict=True)]
     chosen = [_measure(request, run) for run in best]
     figures |= _summary(chosen) | {"choices": choices, "ceiling_mean": mean(one["ceiling_mean"] for one in chosen)}
@@ -87,10 +85,10 @@ def _run(request: Request, way: str, seed: int) -> Run:
     return request.run(request.name, label=f"{way}-{seed}", overrides=overrides)
 
 
-def _choose(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
+def _choose(run: Run) -> dict[str, Any]:
     """Which way composes combinations best that were kept out besides."""
     builds = {way: load_recipe(run.recipe.name, WAYS[way]).model for way in CANDIDATES}
-    choice = choose_by_combinations(builds, run.splits["train"], **{**run.recipe.fit_options(), **options})
+    choice = choose_by_combinations(builds, run.splits["train"], **{**run.recipe.fit_options(), "steps": STEPS})
     return {"best": choice.best, "distances": choice.distances, "cells": choice.cells}
 
 
