@@ -314,3 +314,14 @@ def test_responses_held_out_in_turn_from_table_to_figures(tmp_path, monkeypatch)
     check_written(outcome, tmp_path / "results", "unseen-il2")
     assert 0.5 < outcome.figures["r2"] < 1
     assert set(outcome.figures["r2_by_seed"]) >= {"ours", "additive", "low_rank", "kernel_ridge", "nearest"}
+
+
+def test_made_tables_from_formula_to_figures(tmp_path, monkeypatch):
+    import coset.experiments.unseen_tables as home
+
+    monkeypatch.setattr(home, "SEEDS", (0, 1))
+    monkeypatch.setattr(home, "TABLES", (("additive", 0.3), ("rank 2 over additive", 0.3)))
+    outcome = reproduce("unseen-tables", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "unseen-tables")
+    assert outcome.figures["worst_gap"] > -0.02
+    assert [len(table["actions"]) for table in outcome.figures["tables"]] == [2, 2]
