@@ -9,8 +9,8 @@ from torch import Tensor
 
 from coset.errors import DataError
 
-CODE = 10
-"""Dimensions of a level's code at most."""
+CODE = 24
+"""Dimensions of a level's code at most; cells left out among the seen ones of two true tables asked for no more."""
 STEPS = 150
 """Steps by which codes and variances are fitted."""
 LEARNING_RATE = 0.05
