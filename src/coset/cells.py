@@ -81,3 +81,19 @@ def name_cells(levels: Tensor, table: Any, factors: Sequence[str]) -> list[dict[
     return [
         {name: table.values[name][code] for name, code in zip(factors, codes, strict=True)} for codes in levels.tolist()
     ]
+
+
+def arrange_means(table: Any, factors: Sequence[str]) -> Tensor:
+    """Means of the cells of two factors as a table, `[V_1, V_2, *item_shape]`, NaN where there is no item.
+
+    >>> from coset.data import FactorTable
+    >>> table = FactorTable(torch.arange(3.0).view(3, 1), drug=["a", "b", "b"], dose=[1, 1, 2])
+    >>> arrange_means(table, ["drug", "dose"]).squeeze(-1)
+    tensor([[0., nan],
+            [1., 2.]])
+    """
+    cells = find_cells(table, factors)
+    found = torch.full((*cells.sizes, *table.item_shape), torch.nan)
+    means = cell_moments(table, cells)[0].view(-1, *table.item_shape)
+    found[cells.levels[:, 0], cells.levels[:, 1]] = means.to(found.dtype)
+    return found

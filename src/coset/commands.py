@@ -173,25 +173,31 @@ def complete(
 
     Args:
         run: folder of a run with two contexts or more.
-        output: a picture of the means (.png, of items that are images), a line for each cell (.csv), or arrays (.npz:
-            mean, spread, support, and the levels of each context).
+        output: a picture of the table with its holes and without (.png, of images and two contexts), a line for each
+            cell (.csv), or arrays (.npz: mean, spread, support, and the levels of each context).
         samples: items composed for each cell, where the model completes by composing.
         seed: of the sets, the draws, and of what is left out inside.
         json: print one JSON object and nothing else.
     """
-    from coset.plots import grid, save
+    from coset.cells import arrange_means
+    from coset.plots import save, side_by_side
     from coset.runs import open_run
 
     check_output(output, endings=(".png", ".csv", ".npz"))
     opened = open_run(run)
     needs_contexts(opened.model, len(opened.model.contexts) > 1, "complete fills the combinations of two or more")
-    if output.suffix == ".png" and len(opened.model.item_shape) not in (2, 3):
-        raise ConfigurationError(f"--output {output}: these items are no images; expected a name in .csv or .npz")
+    model, table = opened.model, opened.splits["train"]
+    if output.suffix == ".png" and (len(model.item_shape) not in (2, 3) or len(model.contexts) != 2):
+        raise ConfigurationError(f"--output {output}: takes images and two contexts; give a name in .csv or .npz")
     with quiet_stdout(json):
-        found = opened.model.complete(opened.splits["train"], samples=samples, seed=seed)
+        found = model.complete(table, samples=samples, seed=seed)
         if output.suffix == ".png":
-            labels = [", ".join(str(level) for level in cell.values()) for cell in found.cells]
-            save(grid(found.mean.unsqueeze(1), row_labels=labels), output)
+            seen = arrange_means(table, found.factors)
+            whole = seen.clone()
+            for cell, mean in zip(found.cells, found.mean, strict=True):
+                row, column = (list(table.values[name]).index(level) for name, level in cell.items())
+                whole[row, column] = mean
+            save(side_by_side([seen, whole], ["what was seen, means", "completed"]), output)
         else:
             found.save(output)
     if json:
