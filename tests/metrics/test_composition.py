@@ -291,3 +291,51 @@ def test_backgrounds_are_read_and_removed():
     both = torch.cat([shown, 1 - shown])
     assert read_background(both).tolist() == [0] * 6 + [1] * 6
     assert torch.equal(without_background(both), torch.cat([shown, shown]))
+
+
+class FromSets:
+    """Gives back the digits of the set, turned as asked; all alike where it is told to be stuck."""
+
+    def __init__(self, stuck):
+        self.stuck = stuck
+
+    def compose(self, *, digit, rotation, n, temperature):
+        codes, angles = read_digit(digit[:, 0]), read_angle(rotation[:, 0])
+        values = digit.amax((-2, -1))[:, :n]
+        values = values.mean() + 0 * values if self.stuck else values
+        return torch.stack(
+            [
+                torch.stack([mark(int(code), ANGLES[int(angle)], value) for value in row])
+                for code, angle, row in zip(codes, angles, values, strict=True)
+            ]
+        )
+
+
+def test_coverage_and_density_stand_beside_what_real_items_reach():
+    table = marks(copies=24)
+    options = dict(samples=24, runs=1, set_size=4, features=lambda x: x.flatten(1))
+    varied, stuck = (composition_accuracy(FromSets(stuck), table, read_upright, **options) for stuck in (False, True))
+    assert varied.mean == stuck.mean == 100  # accuracy tells nothing of it
+    assert varied.coverage > 0.8 * varied.real_coverage > 0.5
+    assert stuck.coverage < 0.75 * varied.coverage
+    assert stuck.real_coverage == varied.real_coverage  # the same halves of the same items
+    assert "coverage" in varied.table() and varied.as_dict()["coverage"] == round(varied.coverage, 4)
+    plain = composition_accuracy(FromSets(False), table, read_upright, samples=24, runs=1, set_size=4)
+    assert plain.coverage is None and "coverage" not in plain.as_dict()
+    assert plain.cells == varied.cells and plain.diversity == varied.diversity
+
+
+def test_conditioning_sets_come_from_the_seen_table_alone():
+    table = marks()
+    out = (torch.as_tensor(table.factors["digit"]) == 1) & (torch.as_tensor(table.factors["rotation"]) == 2)
+
+    class Looking(FromSets):
+        def compose(self, *, digit, rotation, n, temperature):
+            for sets in (digit, rotation):
+                codes, angles = read_digit(sets.flatten(0, 1)), read_angle(sets.flatten(0, 1))
+                assert not bool(((codes == 1) & (angles == 2)).any())
+            return super().compose(digit=digit, rotation=rotation, n=n, temperature=temperature)
+
+    result = composition_accuracy(Looking(False), table, read_upright, seen=table[~out], samples=12, runs=1, set_size=4)
+    assert result.cells[2][1] == 100  # and the cell is scored, beside its real items
+    assert result.ceiling[2][1] == 100

@@ -49,10 +49,19 @@ class ImageClassifier(nn.Module):
         Raises:
             ShapeError: These are no images of the classifier's shape.
         """
+        return self.output(self._read(x))
+
+    def _read(self, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != self.item_shape:
             raise ShapeError(f"classifier: expected images {list(self.item_shape)}, got {list(x.shape[1:])}")
         x = (x.unsqueeze(1) if len(self.item_shape) == 2 else x).to(self.output.weight)  # [n, C, H, W]
-        return self.output(self.layers(x.contiguous(memory_format=torch.channels_last)))
+        return self.layers(x.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def features(self, x: Tensor, block: int = 2000) -> Tensor:
+        """What the last layer reads of images `[n, *item_shape]`, in blocks: `[n, F]`."""
+        self.eval()
+        return torch.cat([self._read(part) for part in x.split(block)])
 
     @torch.no_grad()
     def predict(self, x: Tensor, block: int = 2000) -> Tensor:

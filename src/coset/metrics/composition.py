@@ -11,7 +11,11 @@ from torch import Tensor
 from coset.data import FactorTable
 from coset.data.rotation import rotate
 from coset.errors import ConfigurationError, DataError
+from coset.metrics.diversity import density_and_coverage
 from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, read, rows_with
+
+NEIGHBOURS = 5
+"""Among the real items of a cell, for coverage and density; cells of fewer items are left out of these."""
 
 Upright = Callable[[Tensor, Any], Tensor]
 
@@ -29,6 +33,10 @@ class CompositionResult:
         diversity: variance of a pixel within a cell, averaged over pixels and cells.
         real_diversity: the same for held-out items of the cell, treated alike.
         ceiling: share of held-out items of each cell that are read right in the same protocol `[rows][columns]`.
+        coverage: share of a cell's real items that composed ones cover in a reader's features (see
+            `density_and_coverage`), mean over cells; None where no features were given.
+        density: how typical composed items are, likewise.
+        real_coverage, real_density: what real items of the cell reach, one half beside the other.
     """
 
     rows: list[Any]
@@ -40,6 +48,10 @@ class CompositionResult:
     diversity: float
     real_diversity: float
     ceiling: list[list[float]]
+    coverage: float | None = None
+    density: float | None = None
+    real_coverage: float | None = None
+    real_density: float | None = None
 
     @property
     def mean(self) -> float:
@@ -78,11 +90,21 @@ class CompositionResult:
             f" real items {self.ceiling_mean:.1f} % / {self.ceiling_worst:.1f} %; pixel variance {self.diversity:.4f}, "
             f"of real items {self.real_diversity:.4f}"
         )
+        if self.coverage is not None:
+            lines.append(
+                f"coverage {self.coverage:.2f}, of real items by others {self.real_coverage:.2f}; density "
+                f"{self.density:.2f}, of real items {self.real_density:.2f}"
+            )
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; percentages with two decimals."""
-        return {
+        nearness = {
+            name: round(getattr(self, name), 4)
+            for name in ("coverage", "density", "real_coverage", "real_density")
+            if getattr(self, name) is not None
+        }
+        return nearness | {
             "mean": round(self.mean, 2),
             "sd": round(self.sd, 2),
             "worst": round(self.worst, 2),
@@ -108,6 +130,7 @@ def composition_accuracy(
     factors: tuple[str, str] = ("digit", "rotation"),
     upright: Upright | None = None,
     seen: FactorTable | None = None,
+    features: Callable[[Tensor], Tensor] | None = None,
     samples: int = 250,
     runs: int = 5,
     set_size: int = 10,
@@ -129,6 +152,8 @@ def composition_accuracy(
             default it turns a `rotation` back, and leaves any other factor.
         seen: items that conditioning sets are drawn from, where some cells of the table were never trained on and are
             not to be shown either; the table where None.
+        features: function of upright items `[n, ...]` to vectors `[n, F]`, such as `ImageClassifier.features`, in which
+            coverage and density are computed; neither is where None.
         samples: items scored in each cell and run.
         runs: repetitions with sets drawn afresh.
         set_size: items in a conditioning set, and composed from each pair.
@@ -161,7 +186,7 @@ def composition_accuracy(
     compose = partial(_compose, model, set_size=set_size, temperature=temperature)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _score(compose, table, shown, factors, reader, turn_back, samples, runs, set_size, temperature)
+        return _score(compose, table, shown, factors, reader, turn_back, features, samples, runs, set_size, temperature)
 
 
 def _score(
@@ -171,6 +196,7 @@ def _score(
     factors: tuple[str, str],
     reader: Reader,
     turn_back: Upright,
+    features: Callable[[Tensor], Tensor] | None,
     samples: int,
     runs: int,
     set_size: int,
@@ -185,7 +211,8 @@ def _score(
     cells = [[_cell(table, factors, row, column) for column in range(len(columns))] for row in range(len(rows))]
     scores = torch.zeros(runs, len(rows), len(columns), dtype=torch.float64)
     ceiling = torch.zeros(len(rows), len(columns), dtype=torch.float64)
-    spread, real_spread = [], []
+    spread, real_spread, near, real_near = [], [], [], []
+    generator = torch.Generator().manual_seed(0)  # of its own: what is composed does not depend on what is measured
     for column, owners in enumerate(by_column):
         for row, others in enumerate(by_row):
             real = turn_back(table.x(draw_rows(cells[row][column], samples)).cpu(), rows[row])
@@ -195,6 +222,13 @@ def _score(
             made = turn_back(compose(given), rows[row])
             scores[:, row, column] = (read(reader, made, table, first) == column).double().view(runs, -1).mean(1) * 100
             spread.append(made.var(0).mean())
+            if features is not None:
+                real, other = _halves(cells[row][column], samples, generator)
+                real, other = (turn_back(table.x(part.to(table.device)).cpu(), rows[row]) for part in (real, other))
+                some = made[torch.randperm(len(made), generator=generator)[: len(other)]]
+                if len(real) > NEIGHBOURS:
+                    near.append(density_and_coverage(features(real), features(some), NEIGHBOURS))
+                    real_near.append(density_and_coverage(features(real), features(other), NEIGHBOURS))
     return CompositionResult(
         rows=list(rows),
         columns=list(columns),
@@ -205,7 +239,20 @@ def _score(
         diversity=float(torch.stack(spread).mean()),
         real_diversity=float(torch.stack(real_spread).mean()),
         ceiling=ceiling.tolist(),
+        **_means(near),
+        **{f"real_{name}": value for name, value in _means(real_near).items()},
     )
+
+
+def _halves(rows: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two halves of some rows, equal in number, at most so many each."""
+    order = rows.cpu()[torch.randperm(len(rows), generator=generator)]
+    size = min(most, len(rows) // 2)
+    return order[:size], order[size : 2 * size]
+
+
+def _means(found: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in found) / len(found) for name in (found[0] if found else ())}
 
 
 def turn_upright(x: Tensor, degrees: float) -> Tensor:

@@ -71,10 +71,12 @@ def _remove_demo(output: Path) -> None:
 
 def score_composition(run: Run, temperature: float, samples: int, runs: int, seed: int) -> CompositionResult:
     """Table 1 of the 2018 paper for a trained run, on its held-out items."""
+    reader = upright_reader(run)
     return composition_accuracy(
         run.model,
         run.splits["test"],
-        upright_reader(run).predict,
+        reader.predict,
+        features=reader.features,
         samples=samples,
         runs=runs,
         temperature=temperature,
