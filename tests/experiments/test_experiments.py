@@ -39,6 +39,13 @@ REQUIRED = {
         "mean_r2_sample",
         "by_size",
     },
+    "unseen-rotated-digits": {
+        *("unseen_mean", "unseen_worst", "seen_mean", "unseen_mean_told", "unseen_worst_told", "seen_mean_told"),
+        *("unseen_mean_grid", "unseen_mean_free", "rules", "choices", "ceiling_mean"),
+    },
+    "unseen-yale-b": {"psnr", "psnr_additive", "psnr_low_rank", "r2", "by_split"},
+    "unseen-il2": {"r2", "r2_additive", "r2_low_rank", "inside_90_percent_intervals"},
+    "unseen-tables": {"worst_gap", "mean_gap", "tables"},
     "omniglot-few-shot": {
         "five_way_one_shot",
         "five_way_five_shot",

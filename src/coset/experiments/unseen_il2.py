@@ -25,10 +25,10 @@ class UnseenIL2(Experiment):
 
     label = "IL-2 responses, ligand × cell, one in ten unseen"
     rows = (
-        Row("unseen responses, R²", "r2"),
-        Row("the same, additive", "r2_additive"),
-        Row("the same, low rank", "r2_low_rank"),
-        Row("the same, kernel ridge", "r2_kernel_ridge"),
+        Row("R² of unseen responses", "r2"),
+        Row("R², additive", "r2_additive"),
+        Row("R², low rank", "r2_low_rank"),
+        Row("R², kernel ridge", "r2_kernel_ridge"),
     )
 
     def run(self, request: Request) -> Outcome:
