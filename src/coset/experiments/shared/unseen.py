@@ -47,7 +47,7 @@ UNSEEN = (
     Row("unseen combinations, nothing told, worst cell %", "unseen_worst"),
     Row("unseen combinations, turns told, mean %", "unseen_mean_told"),
     Row("unseen combinations, turns told, worst cell %", "unseen_worst_told"),
-    Row("unseen combinations, papers' free contexts, mean %", "unseen_mean_free"),
+    Row("unseen combinations, no context acts, mean %", "unseen_mean_free"),
 )
 """What the table says of an experiment on combinations that were not seen."""
 
