@@ -178,6 +178,9 @@ def complete(
         samples: items composed for each cell, where the model completes by composing.
         seed: of the sets, the draws, and of what is left out inside.
         json: print one JSON object and nothing else.
+
+    Raises:
+        ConfigurationError: A picture of what is no table of images.
     """
     from coset.cells import arrange_means
     from coset.plots import save, side_by_side

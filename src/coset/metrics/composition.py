@@ -139,21 +139,17 @@ def composition_accuracy(
 ) -> CompositionResult:
     """Table 1 of the 2018 paper: compose every value of one factor with every value of another.
 
-    For each cell and run, sets of held-out items are drawn that are constant in the first factor (the second varying),
-    and others that are constant in the second (the first varying); the model composes as many items from each pair as
-    a set has, about `samples` in all. A second factor called `rotation` is undone before reading, as the paper does.
+    For each cell and run, sets of held-out items are drawn that are constant in the first factor, and others that are
+    constant in the second; the model composes as many items from each pair as a set has, about `samples` in all.
 
     Args:
         model: anything with `compose(n=…, temperature=…, **{factor: sets})`.
         table: held-out items with both factors.
         reader: reads the first factor, from upright items where the second is a rotation.
         factors: what is read, and what it is combined with.
-        upright: function of items `[n, ...]` and a value of the second factor, which undoes it before reading; by
-            default it turns a `rotation` back, and leaves any other factor.
-        seen: items that conditioning sets are drawn from, where some cells of the table were never trained on and are
-            not to be shown either; the table where None.
-        features: function of upright items `[n, ...]` to vectors `[n, F]`, such as `ImageClassifier.features`, in which
-            coverage and density are computed; neither is where None.
+        upright: undoes the second factor: items `[n, ...]` and its value → items; by default turns a `rotation` back.
+        seen: items that conditioning sets are drawn from, if not all of the table's may be shown.
+        features: upright items → vectors `[n, F]`, such as `ImageClassifier.features`, for coverage and density.
         samples: items scored in each cell and run.
         runs: repetitions with sets drawn afresh.
         set_size: items in a conditioning set, and composed from each pair.
@@ -161,7 +157,7 @@ def composition_accuracy(
         seed: of sets and samples.
 
     Raises:
-        DataError: A factor that the table lacks, or a cell without held-out items.
+        DataError: A factor that the table lacks, or a cell without items.
         ConfigurationError: Fewer samples than a set has items, or an empty set.
 
     >>> class Copier:  # gives back the set that shows the digit, whatever the angle should be
@@ -170,8 +166,7 @@ def composition_accuracy(
     >>> x = torch.zeros(8, 2, 2)
     >>> x[:4, 0], x[4:, 1] = 1.0, 1.0
     >>> table = FactorTable(x, digit=[0] * 4 + [1] * 4, rotation=[0, 180] * 4)
-    >>> result = composition_accuracy(Copier(), table, lambda x: (x[:, 1, 0] > 0.5).long(), runs=2, set_size=2)
-    >>> result.cells  # angles by digits
+    >>> composition_accuracy(Copier(), table, lambda x: (x[:, 1, 0] > 0.5).long(), runs=2, set_size=2).cells
     [[100.0, 100.0], [0.0, 0.0]]
     """
     for factor in factors:

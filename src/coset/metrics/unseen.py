@@ -75,13 +75,12 @@ def unseen_combinations(
 ) -> UnseenResult:
     """Score a model's predictions of held-out cells beside those of simple rules, all from the same seen cells.
 
-    For a cell the model composes one set of each of its levels. The sets are drawn from seen cells alone, all of whose
-    items may be in them. Where the model completes tables in another way (see `SetQueries.complete`), what is composed
-    is moved to the mean that it completes the cell with.
+    For a cell the model composes sets of its levels, of items of seen cells. Where it completes tables in another way
+    (see `SetQueries.complete`), what is composed is moved to the mean that it completes the cell with.
 
     Args:
-        model: anything with `compose({factor: sets}, n=…, temperature=…, draw=…)`; or predicted means
-            `[cells, *item_shape]`, in the order of `find_cells(held_out, factors)`; or None, for the rules alone.
+        model: what has `compose({factor: sets}, n=…, temperature=…)`; or means `[cells, *item_shape]`, in the order of
+            `find_cells(held_out, factors)`; or None, for the rules alone.
         seen: the training table.
         held_out: the table of the cells that were taken out of it.
         factors: whose combinations.
@@ -102,17 +101,14 @@ def unseen_combinations(
     means, _, counts = cell_moments(seen, known)
     truth, variance, _ = cell_moments(held_out, asked)
     predicted = predict_by_rules(known.levels, means, asked.levels, factors, seed)
-    made = None
+    made: Tensor | None = None
     if isinstance(model, Tensor | np.ndarray):
         predicted = {"ours": _read_means(model, truth)} | predicted
     elif model is not None:
         made = compose_cells(model, seen, known, asked, factors, samples, set_size, temperature, seed)
-        if getattr(model, "completion", "composition") != "composition":
-            completed = model.complete(seen, name_cells(asked.levels, held_out, factors), seed=seed).mean.flatten(1)
-            made = made + (completed - made.mean(1)).unsqueeze(1)
+        made = _moved(made, model, seen, name_cells(asked.levels, held_out, factors), seed)
         predicted = {"ours": made.mean(1)} | predicted
-    centre = (means * counts[:, None]).sum(0) / counts.sum()
-    apart = {"centre": centre, "additive": predicted["additive"], **predicted}
+    apart = {"centre": (means * counts[:, None]).sum(0) / counts.sum(), **predicted}
     errors = {rule: (mean - truth).square().mean(1) for rule, mean in apart.items()}  # [cells]
     scores = {rule: _mean_scores(errors, rule, _peak(seen), seed) for rule in predicted}
     if made is not None:
@@ -125,6 +121,14 @@ def unseen_combinations(
         errors={rule: errors[rule].tolist() for rule in predicted},
         means={rule: mean.view(shape) for rule, mean in {"truth": truth, **predicted}.items()},
     )
+
+
+def _moved(made: Tensor, model: Any, seen: FactorTable, cells: list[dict[str, Any]], seed: int) -> Tensor:
+    """Composed items `[cells, samples, D]`, with the means that the model completes the cells with."""
+    if getattr(model, "completion", "composition") == "composition":
+        return made
+    completed = model.complete(seen, cells, seed=seed).mean.flatten(1)
+    return made + (completed - made.mean(1)).unsqueeze(1)
 
 
 def _check_options(factors: Sequence[str], readers: Mapping[str, Reader], samples: int, set_size: int) -> None:

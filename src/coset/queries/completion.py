@@ -111,7 +111,12 @@ class Completion:
 def complete_cells(
     model: Any, table: Any, cells: Sequence[Mapping[str, Any]] | None, samples: int, set_size: int, seed: int
 ) -> Completion:
-    """Complete the empty cells of a table, see `SetQueries.complete`."""
+    """Complete the empty cells of a table, see `SetQueries.complete`.
+
+    Raises:
+        ConfigurationError: The model has a single context.
+        DataError: There is no empty cell.
+    """
     factors = list(model.contexts)
     if len(factors) < 2:
         raise ConfigurationError(f"complete: takes a model of two contexts or more, this one has {factors}")

@@ -56,9 +56,9 @@ def predict_by_interaction(
     if len(levels) < 3:
         raise DataError(f"interaction: takes three seen cells or more, got {len(levels)}")
     shift = means.mean().clamp_min(1e-12) / 100
-    scales: dict[str, _Same] = {"adding up": _Same()}
+    scales = {"adding up": _Scale()}
     if bool((means >= 0).all()):
-        scales["adding up in the logarithm"] = _Logarithm(shift)
+        scales["adding up in the logarithm"] = _Scale(shift)
     part = torch.randperm(len(levels), generator=torch.Generator().manual_seed(seed)) % FOLDS
     folds = [part == fold for fold in range(FOLDS if len(levels) <= FEW else 1)]
     left = torch.stack(folds).any(0)
@@ -83,33 +83,25 @@ def predict_by_interaction(
     return Prediction(centre + slope * (mean - centre), spread * widening, action)
 
 
-class _Same:
-    """Effects that add up as they are."""
+@dataclass(frozen=True)
+class _Scale:
+    """On which effects add up: that of the data, or the logarithm, once `shift` has been added to everything."""
+
+    shift: Tensor | None = None
 
     def __call__(self, means: Tensor) -> Tensor:
-        return means
+        return means if self.shift is None else (means + self.shift).log()
 
     def back(self, mean: Tensor) -> tuple[Tensor, Tensor]:
         """A mean on the scale of the data, and how it changes with the mean on this scale."""
-        return mean, torch.ones_like(mean)
-
-
-@dataclass(frozen=True)
-class _Logarithm(_Same):
-    """Effects that multiply, once `shift` has been added to everything."""
-
-    shift: Tensor
-
-    def __call__(self, means: Tensor) -> Tensor:
-        return (means + self.shift).log()
-
-    def back(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        if self.shift is None:
+            return mean, torch.ones_like(mean)
         raised = mean.clamp_max(math.log(1e300)).exp()
         return raised - self.shift, raised
 
 
 def _predict(
-    levels: Tensor, means: Tensor, counts: Tensor, wanted: Tensor, sizes: Sequence[int], scale: _Same, seed: int
+    levels: Tensor, means: Tensor, counts: Tensor, wanted: Tensor, sizes: Sequence[int], scale: _Scale, seed: int
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
     process = InteractionProcess(levels, scale(means), counts, sizes, seed)
     mean, variance = process.predict(wanted)

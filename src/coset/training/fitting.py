@@ -60,25 +60,23 @@ def fit(
     workers: int = 0,
     **trainer: Any,
 ) -> Record:
-    """Train a model in place.
+    """Train a model in place; by combinations kept out, where asked, choose how it completes tables.
 
     Args:
-        model: any model of coset.
+        model: any model.
         data: a `FactorTable`, a `SetCollection`, or a list of sets.
-        validation: the same, held out; its bound is logged, chooses the best checkpoint and when to stop early. Or
-            `combinations`: a tenth of the combinations of the model's contexts is kept out of training, serves as
-            validation, and chooses how tables are completed, which the record tells. Train again on everything then.
+        validation: the same, held out, whose bound chooses the best checkpoint and when to stop; or `combinations`.
         epochs: passes; 20 where neither these nor `steps` are given.
         steps: steps of the optimiser in all; one for each batch of each process, unless gradients are accumulated.
         seed: of the sets that are drawn and of all sampling during training.
-        output: folder for checkpoints, logs (CSV, TensorBoard) and the final model; nothing is written where None.
-        resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
-        sets: options of `FactorTable.sets` or `SetCollection.sets`; a model without contexts takes single items.
+        output: folder for checkpoints, logs and the final model; nothing is written where None.
+        resume: go on from the last checkpoint in `output`, as if training had never stopped.
+        sets: options of `FactorTable.sets` or `SetCollection.sets`.
         objective: what to maximise; the model's `default_objective` where None.
         schedule: weights of the terms; those of the objective where None.
         learning_rate: of Adam.
         learning_rate_schedule: `constant` or `one-cycle`.
-        patience: epochs without a better bound, of validation or else of training, after which training stops.
+        patience: epochs without a better bound, of validation or else training, after which it stops.
         compile: compile the networks with `torch.compile`.
         workers: processes that draw batches; 0 is fastest in memory.
         trainer: options of `lightning.Trainer`: `precision`, `strategy`, `devices`, `gradient_clip_val`, ...
@@ -90,12 +88,7 @@ def fit(
     """
     asked = read_length(epochs, steps, trainer)
     check_numbers(seed, learning_rate, patience, workers)
-    settle: Callable[[], str] | None = None
-    if isinstance(validation, str):
-        if validation != "combinations":
-            raise ConfigurationError(f"validation: expected held-out data or 'combinations', got {validation!r}")
-        data, validation = keep_out(model, data, seed)
-        settle = partial(choose_completion, model, data, validation, seed)
+    data, validation, settle = _combinations(model, data, validation, seed)
     samplers = _sampler(model, data, seed, sets), _validation_sampler(model, validation, seed, sets)
     folder = check_folder(output, resume)
     chosen, weights = _objective(model, objective, schedule)
@@ -103,12 +96,20 @@ def fit(
     settings["learning_rate_schedule"] = learning_rate_schedule
     engine, clipping = _engine(folder, validation is not None, patience, trainer, parts(chosen, "critic_loss"))
     length = set_length(engine, samplers[0], *asked)
-    about = fingerprint(model, *samplers, engine, length, **settings)
-    last = newest_checkpoint(folder, about, resume)
-    build = partial(SetTraining, model, **settings, clipping=clipping, total_steps=length[1], about=about)
+    last = newest_checkpoint(folder, about := fingerprint(model, *samplers, engine, length, **settings), resume)
     _compile(model, compile)
-    loaders = [_loader(one, workers) for one in samplers if one]
-    return _train(engine, build, loaders, length[0], folder, last, settle)
+    build = partial(SetTraining, model, **settings, clipping=clipping, total_steps=length[1], about=about)
+    return _train(engine, build, [_loader(one, workers) for one in samplers if one], length[0], folder, last, settle)
+
+
+def _combinations(model: Model, data: Any, validation: Any, seed: int) -> tuple[Any, Any, Callable[[], str] | None]:
+    """The data, what is held out of them, and what is to be chosen after training; by combinations, if so asked."""
+    if not isinstance(validation, str):
+        return data, validation, None
+    if validation != "combinations":
+        raise ConfigurationError(f"validation: expected held-out data or 'combinations', got {validation!r}")
+    seen, held_out = keep_out(model, data, seed)
+    return seen, held_out, partial(choose_completion, model, seen, held_out, seed)
 
 
 def _train(
