@@ -59,6 +59,12 @@ def find_cells(table: Any, factors: Sequence[str]) -> Cells:
     return Cells(levels, tuple(len(table.values[name]) for name in factors), row_cell)
 
 
+def find_held_out(seen: Any, held_out: Any, factors: Sequence[str]) -> tuple[Any, Cells]:
+    """A held-out table in the codes of the seen one, which may number levels otherwise, and its cells."""
+    coded = held_out.recode(**{name: seen.values[name] for name in factors if name in seen.values})
+    return coded, find_cells(coded, factors)
+
+
 def cell_moments(table: Any, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance of the items of each cell, flattened `[cells, D]`, and how many these are `[cells]`.
 

@@ -78,6 +78,22 @@ def test_at_a_high_temperature_every_candidate_counts_alike():
     assert bound.q["rotation.varying"].distribution.probs.sub(0.25).abs().max() < 1e-4
 
 
+def test_order_and_padding_change_nothing():
+    model, batch = build(), random_sets()
+    order = torch.tensor([2, 0, 3, 1])
+    nothing = torch.full((3, 2, SIDE, SIDE), torch.nan)
+    mask = torch.cat([torch.ones(3, 4), torch.zeros(3, 2)], 1)
+    padded = SetBatch(torch.cat([batch.x[:, order], nothing], 1), batch.constant, mask)
+    found = []
+    for shown in (batch, padded):
+        q, p = bound_at_the_centres(model, shown)
+        found.append([q.total(p["x"].score, p["x"].axes), q["rotation.constant"].distribution.probs])
+        found[-1].append(q["context.constant"].distribution.mean)
+    for one, other in zip(*found, strict=True):
+        assert bool(other.isfinite().all())
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
 def test_what_a_set_holds_is_read_from_all_of_its_items():
     model, batch = build(), random_sets()
     q, _ = bound_at_the_centres(model, batch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coset.arguments import checked
-from coset.cells import Cells, cell_moments, find_cells, name_cells
+from coset.cells import Cells, cell_moments, find_cells, find_held_out, name_cells
 from coset.data import FactorTable
 from coset.errors import ConfigurationError, DataError
 from coset.metrics.reading import Reader, read
@@ -95,8 +95,8 @@ def unseen_combinations(
         ConfigurationError: A reader of another factor, or fewer than two samples.
     """
     _check_options(factors, readers or {}, samples, set_size)
-    held_out = held_out.recode(**{name: seen.values[name] for name in factors if name in seen.values})
-    known, asked = find_cells(seen, factors), find_cells(held_out, factors)
+    held_out, asked = find_held_out(seen, held_out, factors)
+    known = find_cells(seen, factors)
     _check(seen, held_out, known, asked, factors)
     means, _, counts = cell_moments(seen, known)
     truth, variance, _ = cell_moments(held_out, asked)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from coset.arguments import checked
-from coset.cells import find_cells, name_cells
+from coset.cells import find_cells, find_held_out, name_cells
 from coset.data import FactorTable, hold_out_combinations
 from coset.errors import ConfigurationError
 from coset.metrics.unseen import energy_distance
@@ -77,8 +77,8 @@ def choose_by_combinations(
             f"choose_by_combinations: {wrong[0]!r} has the contexts {contexts[wrong[0]]}, others have {factors}"
         )
     seen, held_out = hold_out_combinations(table, factors, share, seed)
-    held_out = held_out.recode(**{name: seen.values[name] for name in factors})
-    known, asked = find_cells(seen, factors), find_cells(held_out, factors)
+    held_out, asked = find_held_out(seen, held_out, factors)
+    known = find_cells(seen, factors)
     distances = {}
     for name, model in models.items():
         fit(model, seen, seed=seed, **options)

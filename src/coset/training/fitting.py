@@ -60,23 +60,24 @@ def fit(
     workers: int = 0,
     **trainer: Any,
 ) -> Record:
-    """Train a model in place; by combinations kept out, where asked, choose how it completes tables.
+    """Train a model in place.
 
     Args:
-        model: any model.
+        model: any model of coset.
         data: a `FactorTable`, a `SetCollection`, or a list of sets.
-        validation: the same, held out, whose bound chooses the best checkpoint and when to stop; or `combinations`.
+        validation: the same, held out; its bound is logged, chooses the best checkpoint and when to stop early. With
+            `combinations` a tenth of them is kept out instead, and chooses how tables are completed (`Record.chosen`).
         epochs: passes; 20 where neither these nor `steps` are given.
         steps: steps of the optimiser in all; one for each batch of each process, unless gradients are accumulated.
         seed: of the sets that are drawn and of all sampling during training.
-        output: folder for checkpoints, logs and the final model; nothing is written where None.
-        resume: go on from the last checkpoint in `output`, as if training had never stopped.
-        sets: options of `FactorTable.sets` or `SetCollection.sets`.
+        output: folder for checkpoints, logs (CSV, TensorBoard) and the final model; nothing is written where None.
+        resume: go on from the last checkpoint in `output`; the result equals that of training uninterrupted.
+        sets: options of `FactorTable.sets` or `SetCollection.sets`; a model without contexts takes single items.
         objective: what to maximise; the model's `default_objective` where None.
         schedule: weights of the terms; those of the objective where None.
         learning_rate: of Adam.
         learning_rate_schedule: `constant` or `one-cycle`.
-        patience: epochs without a better bound, of validation or else training, after which it stops.
+        patience: epochs without a better bound, of validation or else of training, after which training stops.
         compile: compile the networks with `torch.compile`.
         workers: processes that draw batches; 0 is fastest in memory.
         trainer: options of `lightning.Trainer`: `precision`, `strategy`, `devices`, `gradient_clip_val`, ...
@@ -91,15 +92,23 @@ def fit(
     data, validation, settle = _combinations(model, data, validation, seed)
     samplers = _sampler(model, data, seed, sets), _validation_sampler(model, validation, seed, sets)
     folder = check_folder(output, resume)
-    chosen, weights = _objective(model, objective, schedule)
-    settings = {"objective": chosen, "schedule": weights, "learning_rate": float(learning_rate), "seed": seed}
-    settings["learning_rate_schedule"] = learning_rate_schedule
-    engine, clipping = _engine(folder, validation is not None, patience, trainer, parts(chosen, "critic_loss"))
+    settings = _settings(model, objective, schedule, learning_rate, learning_rate_schedule, seed)
+    engine, clipping = _engine(folder, validation is not None, patience, trainer, settings["objective"])
     length = set_length(engine, samplers[0], *asked)
-    last = newest_checkpoint(folder, about := fingerprint(model, *samplers, engine, length, **settings), resume)
+    about = fingerprint(model, *samplers, engine, length, **settings)
+    last = newest_checkpoint(folder, about, resume)
     _compile(model, compile)
     build = partial(SetTraining, model, **settings, clipping=clipping, total_steps=length[1], about=about)
     return _train(engine, build, [_loader(one, workers) for one in samplers if one], length[0], folder, last, settle)
+
+
+def _settings(
+    model: Model, objective: Any, schedule: Any, learning_rate: float, learning_rate_schedule: str, seed: int
+) -> dict[str, Any]:
+    """What the training of a model depends on besides data and length, by its name in `SetTraining`."""
+    chosen, weights = _objective(model, objective, schedule)
+    settings = {"objective": chosen, "schedule": weights, "learning_rate": float(learning_rate), "seed": seed}
+    return settings | {"learning_rate_schedule": learning_rate_schedule}
 
 
 def _combinations(model: Model, data: Any, validation: Any, seed: int) -> tuple[Any, Any, Callable[[], str] | None]:
@@ -165,13 +174,14 @@ def _objective(model: Model, objective: Any, schedule: Any) -> tuple[Any, Any]:
 
 
 def _engine(
-    folder: Path | None, validated: bool, patience: int | None, trainer: dict[str, Any], critics: Sequence[Any]
+    folder: Path | None, validated: bool, patience: int | None, trainer: dict[str, Any], objective: Any
 ) -> tuple[lightning.Trainer, dict[str, Any]]:
     """Lightning's trainer with what coset needs, and over it what the user says; and how gradients are clipped.
 
     Raises:
         ConfigurationError: Options that do not go together.
     """
+    critics = parts(objective, "critic_loss")
     clipping = {name: trainer.pop(name) for name in CLIPPING if trainer.get(name) is not None}
     if critics and trainer.get("accumulate_grad_batches", 1) != 1:
         raise ConfigurationError("accumulate_grad_batches: an objective with a critic makes a step of every batch")

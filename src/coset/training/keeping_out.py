@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coset.cells import cell_moments, find_cells, name_cells
+from coset.cells import cell_moments, find_held_out, name_cells
 from coset.data import FactorTable, hold_out_combinations
 from coset.errors import ConfigurationError
 
@@ -28,8 +28,7 @@ def keep_out(model: Any, data: Any, seed: int) -> tuple[FactorTable, FactorTable
 def choose_completion(model: Any, seen: FactorTable, held_out: FactorTable, seed: int) -> str:
     """Give a model the way to complete that has the smaller squared error on held-out cells, and say which and why."""
     factors = list(model.contexts)
-    coded = held_out.recode(**{name: seen.values[name] for name in factors})
-    asked = find_cells(coded, factors)
+    coded, asked = find_held_out(seen, held_out, factors)
     truth = cell_moments(coded, asked)[0]
     errors = {}
     for way in ("composition", "interaction"):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from coset.cells import cell_moments, find_cells, name_cells
+from coset.cells import cell_moments, find_held_out, name_cells
 from coset.data import FactorTable
 from coset.models import ContextAwareLearner
 from coset.queries.completion import Completion
@@ -16,13 +16,12 @@ def complete_held_out(seen: FactorTable, held_out: FactorTable, factors: Sequenc
 
     These are fitted to the seen cells when they are asked for; the networks of the model have no part in it.
     """
-    coded = held_out.recode(**{name: seen.values[name] for name in factors})
+    coded, asked = find_held_out(seen, held_out, factors)
     model = ContextAwareLearner.for_data(seen, list(factors), completion="interaction", architecture="plain")
-    return model.complete(seen, name_cells(find_cells(coded, factors).levels, coded, factors), seed=seed)
+    return model.complete(seen, name_cells(asked.levels, coded, factors), seed=seed)
 
 
 def share_inside(completion: Completion, held_out: FactorTable, seen: FactorTable) -> float:
     """Percentage of the true numbers that lie inside of 90 % intervals."""
-    coded = held_out.recode(**{name: seen.values[name] for name in completion.factors})
-    truth: Tensor = cell_moments(coded, find_cells(coded, completion.factors))[0].view(completion.mean.shape)
+    truth: Tensor = cell_moments(*find_held_out(seen, held_out, completion.factors))[0].view(completion.mean.shape)
     return 100 * float(((truth - completion.mean).abs() <= NINETY * completion.spread).double().mean())
