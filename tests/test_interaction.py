@@ -46,7 +46,7 @@ def r2(predicted, truth, seen):
         ("additive", 0.6, "interaction 0%"),
         ("multiplicative", 0.3, "in the logarithm"),
         ("rank 2", 0.3, "adding up"),
-        ("noise", 0.3, "shrunk to 0.0"),
+        ("noise", 0.3, "levels tell nothing"),
     ],
 )
 def test_never_worse_than_the_best_simple_rule(kind, missing, says):
