@@ -7,17 +7,20 @@ from coset.data.rotation import rotate
 from coset.discovery import classes
 from coset.errors import ConfigurationError
 from coset.networks.actions.base import Action
+from coset.networks.actions.plane import PlaneMap
+from coset.networks.actions.shift import Shift
 from coset.networks.actions.warp import Warp
+from coset.networks.actions.zoom import Zoom
 
-ACTIONS = classes("coset.networks.actions", Action)
+ACTIONS = {name: made for name, made in classes("coset.networks.actions", Action).items() if made is not PlaneMap}
 
 
 def smooth(*shape):
-    """Pictures without detail that interpolation would lose, dark at the edge."""
+    """Pictures without detail that interpolation would lose, and nothing at the edge that would be lost."""
     coarse = torch.rand(*shape[:-2], 4, 4)
     fine = torch.nn.functional.interpolate(coarse.reshape(1, -1, 4, 4), shape[-2:], mode="bicubic").reshape(shape)
     rows, columns = (torch.linspace(-1, 1, side) for side in shape[-2:])
-    return fine * (-4 * (rows[:, None].square() + columns.square())).exp()
+    return fine * (-8 * (rows[:, None].square() + columns.square())).exp()
 
 
 @pytest.mark.parametrize("made", ACTIONS.values(), ids=ACTIONS)
@@ -52,7 +55,41 @@ def test_choices_reach_over_axes_that_pictures_lack():
 
 
 def test_what_cannot_be_turned_is_refused():
-    with pytest.raises(ConfigurationError, match=r"turns pictures.*shape \[36\]"):
+    with pytest.raises(ConfigurationError, match=r"Warp: maps pictures.*shape \[36\]"):
         Warp((36,))
-    with pytest.raises(ConfigurationError, match="turns: expected a number of candidates from 2 up"):
+    with pytest.raises(ConfigurationError, match="Warp: expected 2 candidates or more, got 1"):
         Warp((6, 6), turns=1)
+
+
+@pytest.mark.parametrize(("axis", "to"), [("x", (1, 0)), ("y", (0, -1))])
+def test_pictures_are_moved_to_the_right_and_up(axis, to):
+    x = torch.zeros(1, 8, 12)
+    x[:, 3:5, 5:7] = 1.0
+    moved = Shift((8, 12), axis=axis, places=2, reach=0.25).do(x, torch.eye(2)[1])
+    across, up = to
+    torch.testing.assert_close(moved, x.roll((2 * up, 3 * across), (-2, -1)), rtol=1e-6, atol=1e-6)
+
+
+def test_pictures_are_resized_about_their_middle():
+    x = torch.zeros(1, 12, 12)
+    x[:, 3:9, 3:9] = 1.0
+    smaller, same = Zoom((12, 12), sizes=2, smallest=1 / 3).do(x.expand(2, 12, 12), torch.eye(2))
+    assert bool((smaller[5:7, 5:7] == 1.0).all())
+    assert float(smaller.sum()) == pytest.approx(36 / 9, abs=1e-4)
+    torch.testing.assert_close(same, x[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "message"),
+    [
+        (Shift, {"axis": "z"}, "axis: expected x or y, got 'z'"),
+        (Shift, {"reach": 0.0}, "reach: expected a share of the side"),
+        (Shift, {"places": 1}, "Shift: expected 2 candidates or more"),
+        (Shift, {"item_shape": (9,)}, "Shift: maps pictures"),
+        (Zoom, {"smallest": 1.0}, "smallest: expected a share between 0 and 1"),
+        (Zoom, {"sizes": 0}, "Zoom: expected 2 candidates or more"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused(made, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        made(**{"item_shape": (8, 8)} | options)

@@ -34,7 +34,7 @@ def random_sets(sets=3, items=4):
 def bound_at_the_centres(model, batch, **given):
     programs = Programs(model, batch)
     still = {name: 0.0 for name in ("context.constant", "context.varying", "z")}
-    q = programs.infer(discrete={"rotation": "enumerate"}, temperature=still, **given)
+    q = programs.infer(discrete={"rotation_action": "enumerate"}, temperature=still, **given)
     return q, programs.generate(q)
 
 
@@ -46,13 +46,13 @@ def test_the_likelihood_is_a_mean_over_what_each_item_may_have_undergone(pooling
     total = torch.zeros(3, 4)
     for candidate in range(4):
         choice = torch.eye(4)[candidate]
-        fixed = {"rotation.constant": choice.expand(3, 4), "rotation.varying": choice.expand(3, 4, 4)}
+        fixed = {"rotation_action.constant": choice.expand(3, 4), "rotation_action.varying": choice.expand(3, 4, 4)}
         contexts = {name: q[name].value[0] for name in ("context.constant", "context.varying")}
         programs = Programs(model, batch)
         alone = programs.infer(replay=fixed | contexts, temperature=0.0)
         score = programs.generate(alone)["x"].score  # [B, N]
-        of_sets = q["rotation.constant"].distribution.probs[:, candidate]
-        of_items = q["rotation.varying"].distribution.probs[..., candidate]
+        of_sets = q["rotation_action.constant"].distribution.probs[:, candidate]
+        of_items = q["rotation_action.varying"].distribution.probs[..., candidate]
         probability = torch.where(batch.constant[:, 1:] > 0, of_sets[:, None], of_items)  # [B, N]
         expected += (probability * score).sum(1)
         total += probability
@@ -71,11 +71,11 @@ def test_a_turned_set_has_the_bound_of_the_set_as_it_was():
 
 
 def test_at_a_high_temperature_every_candidate_counts_alike():
-    objective = EvidenceLowerBound(discrete={"rotation": "tempered"}, relaxation=1e6)
+    objective = EvidenceLowerBound(discrete={"rotation_action": "tempered"}, relaxation=1e6)
     bound = objective(Programs(build(), random_sets()))
     assert bound.value.shape == (3,)
-    assert float(bound.terms["rotation.constant"].detach().abs().max()) < 1e-6
-    assert bound.q["rotation.varying"].distribution.probs.sub(0.25).abs().max() < 1e-4
+    assert float(bound.terms["rotation_action.constant"].detach().abs().max()) < 1e-6
+    assert bound.q["rotation_action.varying"].distribution.probs.sub(0.25).abs().max() < 1e-4
 
 
 def test_order_and_padding_change_nothing():
@@ -87,7 +87,7 @@ def test_order_and_padding_change_nothing():
     found = []
     for shown in (batch, padded):
         q, p = bound_at_the_centres(model, shown)
-        found.append([q.total(p["x"].score, p["x"].axes), q["rotation.constant"].distribution.probs])
+        found.append([q.total(p["x"].score, p["x"].axes), q["rotation_action.constant"].distribution.probs])
         found[-1].append(q["context.constant"].distribution.mean)
     for one, other in zip(*found, strict=True):
         assert bool(other.isfinite().all())
@@ -97,9 +97,9 @@ def test_order_and_padding_change_nothing():
 def test_what_a_set_holds_is_read_from_all_of_its_items():
     model, batch = build(), random_sets()
     q, _ = bound_at_the_centres(model, batch)
-    logits = q["rotation.varying"].distribution.logits.log_softmax(-1)  # [B, N, V]
+    logits = q["rotation_action.varying"].distribution.logits.log_softmax(-1)  # [B, N, V]
     of_set = logits.sum(1).log_softmax(-1)
-    torch.testing.assert_close(q["rotation.constant"].distribution.logits.log_softmax(-1), of_set)
+    torch.testing.assert_close(q["rotation_action.constant"].distribution.logits.log_softmax(-1), of_set)
 
 
 @pytest.mark.parametrize("turns", [4, 8])
@@ -132,7 +132,7 @@ def test_gradient_reaches_every_parameter_and_training_keeps_what_it_wrote(tmp_p
     table = FactorTable(torch.rand(64, SIDE, SIDE), digit=digit, rotation=rotation)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     record = fit(model, table, steps=3, sets={"items": 3, "batch": 6, "batches": 3}, output=tmp_path)
-    assert {"rotation.constant", "rotation.varying", "cycle"} <= set(record.history[-1])
+    assert {"rotation_action.constant", "rotation_action.varying", "cycle"} <= set(record.history[-1])
     assert all(
         not torch.equal(value, before[name]) for name, value in model.named_parameters() if "context_0" not in name
     )
@@ -143,11 +143,11 @@ def test_gradient_reaches_every_parameter_and_training_keeps_what_it_wrote(tmp_p
     [
         ({"actions": {"scale": "warp"}}, "no context 'scale'"),
         ({"actions": {"rotation": "wrap"}}, "nothing is called 'wrap'.*warp"),
-        ({"actions": {"rotation": {"class": "Warp", "turns": 1}}}, "turns: expected"),
+        ({"actions": {"rotation": {"class": "Warp", "turns": 1}}}, "expected 2 candidates or more, got 1"),
         ({"actions": {"rotation": "warp", "digit": "warp"}}, "has to be free"),
         ({"actions": {"rotation": "warp"}, "infer_a": "any"}, "where `a` is known"),
-        ({"actions": {"rotation": "warp"}, "item_shape": (7,)}, "turns pictures"),
-        ({"actions": {"z": "warp"}, "contexts": ["digit", "z"]}, "cannot be called 'z'"),
+        ({"actions": {"rotation": "warp"}, "item_shape": (7,)}, "maps pictures"),
+        ({"actions": {"z.1": "warp"}, "contexts": ["digit", "z.1"]}, "cannot have a dot"),
     ],
 )
 def test_actions_that_cannot_be_are_refused(options, message):

@@ -12,10 +12,11 @@ from coset.errors import ConfigurationError, nearest
 from coset.networks.actions.base import Action
 from coset.networks.items import ItemEncoder
 from coset.shapes import spread
+from coset.sites import group
 from coset.trace import Trace
 
-TAKEN = ("a", "context", "x", "z")
-"""Names of other sites, or of their groups."""
+SITES = ("{}_action.constant", "{}_action.varying")
+"""Of a context that acts: the choice of a set that holds it constant, and that of each item elsewhere."""
 
 
 class ActingContexts(nn.Module):
@@ -43,8 +44,8 @@ class ActingContexts(nn.Module):
         for name in actions:
             if name not in contexts:
                 raise ConfigurationError(f"actions: no context {name!r}; {nearest(name, contexts)}")
-            if "." in name or name in TAKEN:
-                raise ConfigurationError(f"actions: a context that acts cannot be called {name!r}, as its sites would")
+            if "." in name:
+                raise ConfigurationError(f"actions: a context that acts cannot have a dot in its name, as {name!r} has")
         self.columns = {name: list(contexts).index(name) for name in actions}
         self.actions: Any = nn.ModuleList(_build(value, item_shape) for value in actions.values())
         self.scores: Any = nn.ModuleList(nn.Linear(features, 1) for _ in actions)
@@ -54,6 +55,11 @@ class ActingContexts(nn.Module):
     def sizes(self) -> dict[str, int]:
         """How many candidates each context has, by name."""
         return {name: action.candidates for name, action in zip(self.columns, self.actions, strict=True)}
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """The same, by the names of the groups of sites."""
+        return {group(SITES[0].format(name)): size for name, size in self.sizes.items()}
 
     def infer(self, q: Trace, x: Tensor, a: Tensor, encoder: ItemEncoder) -> Tensor:
         """Visit the choices, last action first, and return the items' features with all undone: `[(S,) B, N, F]`.
@@ -97,8 +103,8 @@ class ActingContexts(nn.Module):
         here = a[..., self.columns[name]]  # [B]
         items = of_items.shape[-2]
         elsewhere = (1 - here).unsqueeze(-1).expand(*here.shape, items)  # [B, N]
-        constant = trace.sample(f"{name}.constant", _one_of(of_set), axes="B", mask=here)
-        varying = trace.sample(f"{name}.varying", _one_of(of_items), axes="BN", mask=elsewhere)
+        constant = trace.sample(SITES[0].format(name), _one_of(of_set), axes="B", mask=here)
+        varying = trace.sample(SITES[1].format(name), _one_of(of_items), axes="BN", mask=elsewhere)
         share = here[:, None, None]
         return share * spread(constant, items) + (1 - share) * varying
 

@@ -23,7 +23,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, OneHotCate
 from coset.batch import SetBatch
 from coset.distributions import natural_parameters, probability_vector
 from coset.errors import ConfigurationError, DataError
-from coset.models.acting import ActingContexts
+from coset.models.acting import SITES, ActingContexts
 from coset.models.base import Model
 from coset.networks.contexts import SeparateContexts, TiedContexts
 from coset.networks.heads import GaussianHead, Likelihood
@@ -149,8 +149,8 @@ class ContextAwareLearner(SetQueries, Model):
             self.discrete = {"a": 2**count if infer_a == "any" else count}
         bound = {"class": "EvidenceLowerBound"} | ({} if infer_a is None else RELAXED)
         if actions:
-            self.discrete = self.acting.sizes
-            self.codes = (*(f"{name}.varying" for name in self.acting.sizes), *self.codes)
+            self.discrete = self.acting.groups
+            self.codes = (*(SITES[1].format(name) for name in self.acting.sizes), *self.codes)
             bound |= {"discrete": dict.fromkeys(self.discrete, "tempered"), "relaxation": [20.0, 1.0, 0.3]}
         self.default_objective = TIED | {"bound": bound} if pooling == "product" else bound
 
@@ -238,7 +238,7 @@ class ContextAwareLearner(SetQueries, Model):
             if name in self.acting.columns:
                 q = _reading(batch, sample)
                 self.acting.infer(q, batch.x, only, self.encoder)
-                chosen = q[f"{name}.constant"].value
+                chosen = q[SITES[0].format(name)].value
                 codes.append(chosen)
             else:
                 posterior = self.coding.constant_posterior(encoded, batch.mask, only[:, self.free])
@@ -251,7 +251,8 @@ class ContextAwareLearner(SetQueries, Model):
         if codes is None:
             return {"a": a}, {}
         chosen = {
-            f"{name}.constant": codes[:, self.contexts.index(name), :size] for name, size in self.acting.sizes.items()
+            SITES[0].format(name): codes[:, self.contexts.index(name), :size]
+            for name, size in self.acting.sizes.items()
         }
         return {"a": a}, {"context.constant": codes[:, self.free, : self.coding.dim]} | chosen
 

@@ -1,0 +1,62 @@
+"""Actions that map the plane: a picture is turned, moved or resized by one of several maps."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coset.errors import ConfigurationError
+from coset.networks.actions.base import Action
+from coset.shapes import flatten_items
+
+
+class PlaneMap(Action):
+    """Maps a picture by one of V affine maps of the plane.
+
+        x(u) = x'(A_v u + b_v)
+
+    What is interpolated is the parameters of the likelihood, such as logits; beyond the edge they go on as they end.
+
+    Args:
+        item_shape: `(H, W)` or `(C, H, W)`.
+        maps: `[V, 2, 3]`, A_v beside b_v; of coordinates from −1 to 1, to the right and down.
+
+    Raises:
+        ConfigurationError: Items that are no pictures, or fewer than two maps.
+    """
+
+    maps: Tensor
+    inverses: Tensor
+
+    def __init__(self, item_shape: Sequence[int], maps: Tensor):
+        super().__init__()
+        if len(item_shape) not in (2, 3):
+            raise ConfigurationError(
+                f"{type(self).__name__}: maps pictures, [H, W] or [C, H, W], but items have the shape "
+                f"{list(item_shape)}"
+            )
+        if len(maps) < 2:
+            raise ConfigurationError(f"{type(self).__name__}: expected 2 candidates or more, got {len(maps)}")
+        self.item_shape, self.candidates = tuple(item_shape), len(maps)
+        linear = torch.linalg.inv(maps[:, :, :2])
+        inverses = torch.cat([linear, -linear @ maps[:, :, 2:]], -1)
+        for name, value in {"maps": maps, "inverses": inverses}.items():
+            self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
+
+    def do(self, parameters: Tensor, choice: Tensor) -> Tensor:
+        """Map pictures `[..., *item_shape]`, for choices `[..., V]`."""
+        return self._map(parameters, choice, self.maps)
+
+    def undo(self, x: Tensor, choice: Tensor) -> Tensor:
+        """Map pictures back."""
+        return self._map(x, choice, self.inverses)
+
+    def _map(self, pictures: Tensor, choice: Tensor, maps: Tensor) -> Tensor:
+        lead = torch.broadcast_shapes(pictures.shape[: pictures.ndim - len(self.item_shape)], choice.shape[:-1])
+        flat, _ = flatten_items(pictures.expand(*lead, *self.item_shape), len(self.item_shape))
+        matrix = torch.einsum("...v,vij->...ij", choice, maps).expand(*lead, 2, 3).reshape(-1, 2, 3)
+        flat = flat.view(len(flat), -1, *self.item_shape[-2:])  # [n, C, H, W]
+        grid = F.affine_grid(matrix, list(flat.shape), align_corners=False)
+        mapped = F.grid_sample(flat, grid, align_corners=False, padding_mode="border")
+        return mapped.view(*lead, *self.item_shape)
