@@ -1,5 +1,6 @@
 """Contexts that act: which candidate of an action an item shows, or a set has in common, and its undoing."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from coset.trace import Trace
 
 SITES = ("{}_action.constant", "{}_action.varying")
 """Of a context that acts: the choice of a set that holds it constant, and that of each item elsewhere."""
+
+
+LISTED = 32
+"""Joint choices up to which training takes the mean over all of them."""
 
 
 class ActingContexts(nn.Module):
@@ -60,6 +65,13 @@ class ActingContexts(nn.Module):
     def groups(self) -> dict[str, int]:
         """The same, by the names of the groups of sites."""
         return {group(SITES[0].format(name)): size for name, size in self.sizes.items()}
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How the evidence lower bound treats choices: by an exact mean, or by a draw where there are too many."""
+        few = math.prod(self.groups.values()) <= LISTED
+        how, temperatures = ("tempered", [20.0, 1.0, 0.3]) if few else ("straight-through", [1.0, 0.5])
+        return {"discrete": dict.fromkeys(self.groups, how), "relaxation": temperatures}
 
     def infer(self, q: Trace, x: Tensor, a: Tensor, encoder: ItemEncoder) -> Tensor:
         """Visit the choices, last action first, and return the items' features with all undone: `[(S,) B, N, F]`.

@@ -73,7 +73,8 @@ class ContextAwareLearner(SetQueries, Model):
         hidden: units of the networks of the distributions over contexts and z.
         architecture: `convolutional` or `dense`; chosen by the items' shape where None.
         channels: channels of the convolutional groups.
-        norm: `batch` (the papers'), `layer` or `none`.
+        norm: `batch` (the papers'), `layer` or `none`. Where None it is `batch`, or `layer` if contexts act: items with
+            the wrong action undone are no part of what a batch is like.
         infer_a: the form of q(a | D) where `a` is not given: `any` (K independent bits), `exactly-one` (one choice
             over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective.
         actions: how contexts act on what z and the other contexts made, context → name of an action, such as `warp`,
@@ -106,7 +107,7 @@ class ContextAwareLearner(SetQueries, Model):
         hidden: int = 128,
         architecture: Architecture | None = None,
         channels: Sequence[int] = (16, 32, 64),
-        norm: Normalization = "batch",
+        norm: Normalization | None = None,
         units: Units = (0.0, 1.0),
         infer_a: Literal["any", "exactly-one"] | None = None,
         actions: Mapping[str, Any] | None = None,
@@ -131,7 +132,7 @@ class ContextAwareLearner(SetQueries, Model):
         self.infer_a = infer_a
         self.completion = completion or ("interaction" if len(self.item_shape) == 1 and not actions else "composition")
         self.free = [index for index, name in enumerate(self.contexts) if name not in (actions or {})]
-        count = len(self.free)
+        count, norm = len(self.free), norm or ("layer" if actions else "batch")
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim
         tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
@@ -151,7 +152,7 @@ class ContextAwareLearner(SetQueries, Model):
         if actions:
             self.discrete = self.acting.groups
             self.codes = (*(SITES[1].format(name) for name in self.acting.sizes), *self.codes)
-            bound |= {"discrete": dict.fromkeys(self.discrete, "tempered"), "relaxation": [20.0, 1.0, 0.3]}
+            bound |= self.acting.drawn
         self.default_objective = TIED | {"bound": bound} if pooling == "product" else bound
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
