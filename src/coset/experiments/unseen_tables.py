@@ -67,7 +67,9 @@ class UnseenTables(Experiment):
         lines = [
             f"{table['table']:<46} ours {table['r2']:.3f}, best rule {table['best_rule_r2']:.3f}" for table in tables
         ]
-        picture = plots.against(truth, {rule: example[rule] for rule in ("ours", "low_rank", "additive")})
+        picture = plots.against(
+            truth, {rule.replace("_", " "): example[rule] for rule in ("ours", "low_rank", "additive")}
+        )
         return request.write(figures, {"predicted": picture}, [], "\n".join(lines), seeds=SEEDS)
 
 

@@ -12,9 +12,8 @@ from coset.cells import cell_moments, find_cells
 from coset.data import FactorTable
 from coset.experiments.shared.composition import upright_reader
 from coset.experiments.shared.outcome import Outcome, Request, Row, curves
-from coset.metrics import CompositionResult, composition_accuracy, predict_by_rules
+from coset.metrics import CompositionResult, ImageClassifier, composition_accuracy, predict_by_rules
 from coset.metrics.composition import turn_upright
-from coset.metrics.reading import Reader
 from coset.recipes import load_recipe
 from coset.runs import Run
 from coset.training.choosing import choose_by_combinations
@@ -74,7 +73,7 @@ def unseen_rotated(request: Request) -> Outcome:
     report = "\n".join(
         f"{label}: unseen {figures['unseen_mean' + key]:.1f} ± {figures['unseen_mean_sd' + key]:.1f} %, worst cell "
         f"{figures['unseen_worst' + key]:.1f} %; seen {figures['seen_mean' + key]:.1f} %; pixel variance "
-        f"{figures['diversity_ratio' + key]:.2f} of real"
+        f"{figures['diversity_ratio' + key]:.2f} of real, coverage {figures['coverage' + key]:.2f} of real"
         for label, key in {"nothing told": "", "turns told": "_told", "that it turns": "_grid", "free": "_free"}.items()
     )
     return request.write(figures, pictures, [run for found in runs.values() for run in found], report)
@@ -92,18 +91,19 @@ def _choose(run: Run) -> dict[str, Any]:
     return {"best": choice.best, "distances": choice.distances, "cells": choice.cells}
 
 
-def _reader(run: Run) -> Reader:
+def _reader(run: Run) -> ImageClassifier:
     """Reads upright digits; it was trained on all combinations."""
-    return upright_reader(run, run.recipe.data().of.load_splits()["train"]).predict
+    return upright_reader(run, run.recipe.data().of.load_splits()["train"])
 
 
 def _measure(request: Request, run: Run) -> dict[str, Any]:
     """Accuracy of seen and of unseen cells, as the composition table has it."""
 
     def score() -> dict[str, Any]:
-        test = run.splits["test"]
+        test, reader = run.splits["test"], _reader(run)
         seen = run.recipe.data().divide(test)[0]
-        result = composition_accuracy(run.model, test, _reader(run), seen=seen, runs=1, seed=request.seed)
+        options: dict[str, Any] = {"features": reader.features, "seen": seen, "runs": 1, "seed": request.seed}
+        result = composition_accuracy(run.model, test, reader.predict, **options)
         return _by_cell(result, run)
 
     return request.once(run, "unseen", score)
@@ -121,6 +121,7 @@ def _by_cell(result: CompositionResult, run: Run) -> dict[str, Any]:
         "seen_mean": mean(seen.values()),
         "seen_worst": min(value for cell, value in seen.items() if cell not in SAME),
         "diversity_ratio": result.diversity / result.real_diversity,
+        "coverage": (result.coverage or 0.0) / (result.real_coverage or 1.0),
         "ceiling_mean": result.ceiling_mean,
         "cells": result.cells,
     }
@@ -132,7 +133,7 @@ def _left_out(run: Run) -> set[tuple[Any, ...]]:
 
 def _summary(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means over training seeds, and the deviation of the first."""
-    names = ("unseen_mean", "unseen_worst", "seen_mean", "seen_worst", "diversity_ratio")
+    names = ("unseen_mean", "unseen_worst", "seen_mean", "seen_worst", "diversity_ratio", "coverage")
     return {name: mean(one[name] for one in found) for name in names} | {
         "unseen_mean_sd": stdev(one["unseen_mean"] for one in found),
         "unseen_worst_sd": stdev(one["unseen_worst"] for one in found),
@@ -144,7 +145,7 @@ def _read_rules(run: Run) -> dict[str, float]:
     train, test = run.splits["train"], run.splits["test"]
     out = run.recipe.data().divide(test)[1]
     known, asked = find_cells(train, FACTORS), find_cells(out, FACTORS)
-    reader, right = _reader(run), {}
+    reader, right = _reader(run).predict, {}
     for rule, means in predict_by_rules(known.levels, cell_moments(train, known)[0], asked.levels, FACTORS).items():
         upright = torch.stack(
             [
