@@ -9,6 +9,7 @@ from coset.data import FactorTable
 from coset.errors import ConfigurationError
 from coset.experiments import experiments, reproduce
 from coset.experiments.shared.composition import run_demo
+from coset.experiments.shared.outcome import Request
 from coset.experiments.shared.readme import renew_readme, results_table
 from coset.metrics import train_classifier
 from coset.runs import open_run
@@ -293,6 +294,9 @@ def test_unseen_combinations_from_training_to_figures(tmp_path, monkeypatch, has
     assert {choice["best"] for choice in figures["choices"]} <= {"free", "grid", "digit"}
     assert {"additive", "low_rank", "nearest"} <= set(figures["rules"])
     assert (tmp_path / "runs" / "unseen-rotated-digits-told-1").is_dir()
+    recipe = home.unseen_told(Request("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results"))
+    assert set(recipe.figures) >= {"unseen_mean_told", "unseen_worst_told", "seen_mean_told", "coverage_told"}
+    assert (tmp_path / "runs" / "unseen-rotated-digits-1").is_dir()
 
 
 def test_photographs_held_out_from_table_to_figures(tmp_path, monkeypatch):
