@@ -25,7 +25,9 @@ def read_items(items: Any) -> Tensor | MappedRows:
         DataError: These are no numbers of a type that items have, or there is none.
     """
     try:
-        read = MappedRows(items) if isinstance(items, np.memmap) else as_tensor(items, "FactorTable: items")
+        if isinstance(items, np.memmap):
+            items = MappedRows(items)
+        read = items if isinstance(items, MappedRows) else as_tensor(items, "FactorTable: items")
         usable = read.dtype in ITEM_TYPES
     except (TypeError, ValueError) as error:
         if isinstance(error, DataError) and "sparse" in str(error):

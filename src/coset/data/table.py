@@ -18,11 +18,12 @@ from coset.data.memory_map import MappedRows
 from coset.data.patterns import Patterns, read_patterns
 from coset.data.reading import read_items, read_rows
 from coset.data.sampler import SetSampler, Supervision, read_length, read_supervision
+from coset.data.sources.base import FromSources
 from coset.data.splitting import split_rows
 from coset.errors import ConfigurationError, DataError, nearest
 
 
-class FactorTable:
+class FactorTable(FromSources):
     """Items, and beside each the factors that describe it.
 
     Whole numbers, strings and booleans make a discrete factor, floating-point numbers a continuous one; `None`, NaN, NA
