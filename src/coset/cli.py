@@ -73,12 +73,16 @@ def _separate_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _spell_out(words: Sequence[str]) -> list[str]:
-    """Write -o and -n in full, and `digit=5 rotation=90` as the list that one argument takes."""
+    """Write -o and -n in full, and `digit=5 rotation=90` or `--contexts digit rotation` as lists."""
     short = {"-o": "--output", "-n": "--n"}
     given = [word for word in words if re.fullmatch(r"\w+=.*", word)]
     if words[:1] in (["condition"], ["compose"]) and given:
         rest = [word for word in words if word not in given]
         words = [*rest[:2], json.dumps(given), *rest[2:]]
+    if "--contexts" in words:  # takes all words up to the next option
+        start = words.index("--contexts") + 1
+        end = next((place for place in range(start, len(words)) if words[place].startswith("-")), len(words))
+        words = [*words[:start], json.dumps(list(words[start:end])), *words[end:]]
     if words[:2] == ["data", "fetch"] and words[2:3] and not words[2].startswith("-"):
         words = [*words[:2], "--name", *words[2:]]
     return [f"{word}=true" if word in ("--json", "--resume") else short.get(word, word) for word in words]

@@ -1,6 +1,7 @@
 """How a command begins and ends: what it writes to, what it prints, and with which status it leaves."""
 
 import contextlib
+import json
 import signal
 import sys
 import threading
@@ -63,6 +64,11 @@ def needs_contexts(model: Any, fits: bool, reason: str) -> None:
     if not fits:
         names = ", ".join(model.contexts) or "none"
         raise ConfigurationError(f"{type(model).__name__} has the contexts: {names}; {reason}")
+
+
+def print_json(figures: Any) -> None:
+    """Print one JSON object."""
+    print(json.dumps(figures))
 
 
 @contextlib.contextmanager

@@ -106,16 +106,17 @@ def composition(first: Tensor, second: Tensor, samples: Tensor) -> Figure:
     return grid(torch.cat([first[None], second[None], samples]), separators=(2,))
 
 
-def heatmap(cells: Sequence[Sequence[float]], rows: Sequence[Any], columns: Sequence[Any], title: str = "") -> Figure:
-    """A table of percentages, coloured and written out."""
-    figure = _figure((0.55 * len(columns) + 1, 0.42 * len(rows) + 0.8))
-    axes = figure.add_subplot()
-    axes.imshow(torch.as_tensor(cells).numpy(), cmap="YlGnBu", vmin=0, vmax=100, aspect="auto")
-    for row, values in enumerate(cells):
+def heatmap(cells: Any, rows: Sequence, columns: Sequence, title: str = "", most: float | None = 100) -> Figure:
+    """A table of percentages, or of numbers up to `most` (the largest where None), coloured, and written out if few."""
+    figure = _figure((min(14, 0.55 * len(columns) + 1), min(10, 0.42 * len(rows) + 0.8)))
+    axes, most = figure.add_subplot(), most or max(1, *map(max, cells))
+    axes.imshow(torch.as_tensor(cells).numpy(), cmap="YlGnBu", vmin=0, vmax=most, aspect="auto")
+    for row, values in enumerate(cells if len(rows) * len(columns) <= 400 else ()):
         for column, value in enumerate(values):
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 52 else INK)
-    axes.set_xticks(range(len(columns)), [str(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [str(value) for value in rows])
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=("white", INK)[value <= 0.52 * most])
+    for set_ticks, values, turn in ((axes.set_xticks, columns, 90 * (len(columns) > 20)), (axes.set_yticks, rows, 0)):
+        places = range(0, len(values), -(-len(values) // 30))
+        set_ticks(places, [str(values[place]) for place in places], rotation=turn)
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)

@@ -77,7 +77,7 @@ def open_run(folder: str | Path) -> Run:
 
 
 def train_run(
-    recipe: str | Path,
+    recipe: str | Path | Recipe,
     folder: str | Path,
     overrides: Sequence[str] = (),
     resume: bool = False,
@@ -87,7 +87,7 @@ def train_run(
     """Train a recipe into a folder, or take up the training in it where it stopped.
 
     Args:
-        recipe: name or file.
+        recipe: name, file, or a recipe itself, with overrides applied.
         folder: of the run.
         overrides: as on the command line.
         resume: go on with the run in the folder.
@@ -99,7 +99,8 @@ def train_run(
         ConfigurationError: An unknown recipe or option; a folder that holds a run, without `resume`; or a run of
             other settings, with it.
     """
-    plan, folder = load_recipe(recipe, overrides), Path(folder).expanduser()
+    plan = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    folder = Path(folder).expanduser()
     check_folder(folder, resume)
     kept = folder / "recipe.yaml"
     if is_first() and kept.is_file():

@@ -101,7 +101,29 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     8
     """
     content = _read(_file(name))
-    label = str(content.pop("recipe", Path(name).stem))
+    return read_recipe(str(content.pop("recipe", Path(name).stem)), content, overrides)
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a word means a recipe: a bundled one, or a file of one. All else is somebody's data.
+
+    >>> is_recipe("demo"), is_recipe("mine.yaml"), is_recipe("faces/{person}.png"), is_recipe("demoo")
+    (True, True, False, True)
+    """
+    return name.endswith((".yaml", ".yml")) or not ("{" in name or Path(name).suffix or Path(name).is_dir())
+
+
+def read_recipe(label: str, content: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """Make a recipe of its sections, and apply overrides.
+
+    Args:
+        label: its name.
+        content: options by section.
+        overrides: see `load_recipe`.
+
+    Raises:
+        ConfigurationError: As there.
+    """
     for section, inside in content.items():
         if section not in SECTIONS:
             raise ConfigurationError(f"recipe {label}: unknown section {section!r}; {nearest(str(section), SECTIONS)}")

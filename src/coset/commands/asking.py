@@ -1,67 +1,11 @@
-"""What the `coset` command does, a function a command; its help is the docstring.
+"""Commands that ask a trained model."""
 
-Heavy libraries are imported where they are used, so that help answers at once.
-"""
-
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coset.console import check_output, needs_contexts, quiet_stdout
+from coset.console import check_output, needs_contexts, print_json, quiet_stdout
 from coset.errors import ConfigurationError
-
-
-def demo(output: Path = Path("runs/demo"), json: bool = False) -> None:
-    """Learn digits and rotations from 8 x 8 handwriting, then put together pairs nobody showed; no network needed.
-
-    Args:
-        output: folder for the trained model and the picture; a demo that stands there already is replaced.
-        json: print one JSON object and nothing else.
-    """
-    from coset.experiments.shared.composition import run_demo
-
-    with quiet_stdout(json):
-        outcome = run_demo(output)
-    if json:
-        return _print_json(outcome.figures)
-    print(outcome.report)
-
-
-def train(
-    recipe: str,
-    output: Path | None = None,
-    overrides: Sequence[str] = (),
-    resume: bool = False,
-    json: bool = False,
-) -> None:
-    """Train a recipe. Any option of it can be changed: --model.context_dim 32 --trainer.max_epochs 3.
-
-    Args:
-        recipe: name of a bundled recipe, or path of a YAML file; `coset recipes` lists them.
-        output: folder of the run: checkpoints, logs, the final model; runs/RECIPE where not given.
-        overrides: --section.option value; sections are data, model, sets, objective, schedule, training and trainer.
-        resume: go on with the run in the folder, exactly as if it had never stopped.
-        json: print one JSON object and nothing else.
-    """
-    from coset.runs import is_first, train_run
-
-    with quiet_stdout(json):
-        run, record = train_run(recipe, output or Path("runs", Path(recipe).stem), overrides, resume)
-    last = record.history[-1] if record.history else {}
-    bound, took = last.get("bound", float("nan")), record.seconds
-    if json and is_first():  # of several processes one speaks
-        _print_json({"run": str(run.folder), "seconds": round(took, 1), **last})
-    elif is_first():
-        print(f"trained in {took:.0f} s; bound {bound:.2f} nats per set; see {run.folder}")
-
-
-def recipes() -> None:
-    """List the bundled recipes."""
-    from coset.recipes import about, recipe_names
-
-    for name in recipe_names():
-        print(f"{name:<28} {about(name)}")
 
 
 def sample(
@@ -204,7 +148,7 @@ def complete(
         else:
             found.save(output)
     if json:
-        return _print_json(found.as_dict() | {"output": str(output)})
+        return print_json(found.as_dict() | {"output": str(output)})
     print(f"{found.table()}\n{output}")
 
 
@@ -229,71 +173,8 @@ def evaluate(
     with quiet_stdout(json):
         result = score_composition(opened, temperature, samples, runs, seed)
     if json:
-        return _print_json(result.as_dict())
+        return print_json(result.as_dict())
     print(result.table())
-
-
-def plot(run: Path, output: Path = Path("curves.png")) -> None:
-    """Draw a run's training curves, one panel for each term of the bound.
-
-    Args:
-        run: folder of a run, finished or not.
-        output: the picture.
-    """
-    from coset.experiments.shared.outcome import plot_curves
-
-    check_output(output, endings=(".png",))
-    plot_curves(run, output)
-    print(output)
-
-
-def reproduce(
-    target: str,
-    runs: Path = Path("runs"),
-    results: Path = Path("results"),
-    seed: int = 0,
-    json: bool = False,
-) -> None:
-    """Repeat an experiment of the papers: train what is missing, measure, write results/.
-
-    Args:
-        target: {experiments}; a table or figure of a paper, such as table1; or readme, to renew its tables.
-        runs: folder of trained runs; finished ones in it are used, unfinished ones resumed.
-        results: folder for the JSON file and the pictures.
-        seed: of the measurement.
-        json: print one JSON object and nothing else.
-    """
-    from coset.experiments import reproduce as run
-
-    with quiet_stdout(json):
-        outcome = run(target, runs, results, seed)
-    if json:
-        return _print_json(outcome.figures)
-    print(outcome.report)
-
-
-def data_sets(action: str, name: str | None = None) -> None:
-    """Say where each data set comes from and where it is looked for (list), or download one (fetch NAME).
-
-    Args:
-        action: list or fetch.
-        name: of the data set to fetch.
-
-    Raises:
-        ConfigurationError: Another action, or no data set of this name.
-    """
-    from coset.datasets.base import fetch, listing
-
-    if action == "list" and name is None:
-        print("\n".join(listing()))
-    elif action == "fetch":
-        print("\n".join(str(path) for path in fetch(str(name))))
-    else:
-        raise ConfigurationError(f"data: expected `list` or `fetch NAME`, got {action!r}")
-
-
-def _print_json(figures: Any) -> None:
-    print(json.dumps(figures))
 
 
 def _seeded(run: Path, seed: int) -> Any:
@@ -310,9 +191,3 @@ def _save_rows(items: Any, output: Path, separators: Sequence[int] = ()) -> None
     from coset.plots import save_rows
 
     print(save_rows(items, output, separators))
-
-
-COMMANDS = {
-    command.__name__: command
-    for command in (demo, train, recipes, sample, condition, compose, complete, evaluate, plot, reproduce)
-} | {"data": data_sets}

@@ -1,0 +1,26 @@
+"""What the `coset` command does, a function a command; its help is the docstring.
+
+Heavy libraries are imported where they are used, so that help answers at once.
+"""
+
+from coset.commands.asking import complete, compose, condition, evaluate, sample
+from coset.commands.data import data_sets, embed, inspect
+from coset.commands.running import demo, plot, recipes, reproduce, train
+
+COMMANDS = {
+    command.__name__: command
+    for command in (
+        demo,
+        inspect,
+        train,
+        recipes,
+        sample,
+        condition,
+        compose,
+        complete,
+        embed,
+        evaluate,
+        plot,
+        reproduce,
+    )
+} | {"data": data_sets}

@@ -1,0 +1,70 @@
+"""Codes of items, written beside what is known of the items."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coset.data.sources.source import needed
+from coset.data.table import FactorTable
+from coset.writing import whole
+
+AT_ONCE = 1000
+"""Items that are encoded and written at a time."""
+
+
+def write_codes(embed: Callable[[Tensor], Tensor], table: FactorTable, path: Path) -> int:
+    """Write the codes of a table's items, whole or not at all, a block of items at a time, and return how many.
+
+    Args:
+        embed: of a trained model: items `[n, *item_shape]` → codes `[n, D]`.
+        table: the items.
+        path: ends in `.csv` (factors, then `code_0`, `code_1`, …), `.npy` (`[n, D]`) or `.h5ad` (codes as `X`, factors
+            as `obs`).
+
+    Raises:
+        ConfigurationError: The library that a kind of file takes is not installed.
+    """
+    columns = {name: table.column(name) for name in table.factors}
+    with whole(path) as partial:
+        if path.suffix == ".csv":
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                lines = csv.writer(file)
+                start = 0
+                for codes in _blocks(embed, table):
+                    if not start:
+                        lines.writerow([*columns, *(f"code_{index}" for index in range(codes.shape[1]))])
+                    for row, code in enumerate(codes.tolist(), start):
+                        lines.writerow([*(column[row] for column in columns.values()), *code])
+                    start += len(codes)
+        elif path.suffix == ".npy":
+            first = next(_blocks(embed, table))
+            made = np.lib.format.open_memmap(partial, "w+", first.numpy().dtype, (len(table), first.shape[1]))
+            start = 0
+            for codes in _blocks(embed, table):
+                made[start : start + len(codes)] = codes.numpy()
+                start += len(codes)
+            made.flush()
+        else:
+            _write_anndata(partial, torch.cat([*_blocks(embed, table)]), columns)
+    return len(table)
+
+
+def _blocks(embed: Callable[[Tensor], Tensor], table: FactorTable) -> Iterator[Tensor]:
+    for rows in torch.arange(len(table)).split(AT_ONCE):
+        yield embed(table.x(rows.to(table.device))).cpu()
+
+
+def _write_anndata(path: Path, codes: Tensor, columns: dict[str, list]) -> None:
+    try:
+        import anndata
+        import pandas
+    except ModuleNotFoundError as reason:
+        raise needed("anndata", "anndata", "writing .h5ad") from reason
+    rows = pandas.Index([str(row) for row in range(len(codes))])
+    data = anndata.AnnData(codes.numpy(), obs=pandas.DataFrame(columns, index=rows))
+    data.var_names = [f"code_{index}" for index in range(codes.shape[1])]
+    data.write_h5ad(path)
