@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from coset.data import FactorTable, SetBatch
 from coset.errors import CheckpointError, ConfigurationError, DataError, NonFiniteError
-from coset.models import ContextAwareLearner, load
+from coset.models import ContextAwareLearner, NeuralStatistician, load
 from coset.objectives import Annealed, EvidenceLowerBound, Fixed, elbo
 from coset.trace import Trace
 from coset.training import SetTraining, default_objective, fit
@@ -233,7 +233,7 @@ def test_resumed_training_equals_uninterrupted(pooling, validation, tmp_path):
     with pytest.raises(Stop):
         fit(broken, table(), output=tmp_path / "broken", callbacks=[StopBefore(2)], **options)
     assert not (tmp_path / "broken" / "record.json").exists()
-    fresh = build(pooling, norm="batch")
+    fresh = build(pooling, norm=None)
     nn.init.zeros_(next(fresh.parameters()))  # whatever it holds, the checkpoint counts
     resumed = fit(fresh, table(), output=tmp_path / "broken", resume=True, **options)
     assert resumed.history == expected.history and len(expected.history) == 4
@@ -394,3 +394,22 @@ def test_a_schedule_of_learning_rates_has_a_name():
 
 if __name__ == "__main__":
     one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+
+
+def test_where_output_is_no_terminal_a_line_tells_how_far_it_is(capsys, monkeypatch):
+    import coset.training.reporting as home
+
+    table = FactorTable(torch.rand(40, 4), context=torch.arange(40) % 4)
+    model = NeuralStatistician((4,), context_dim=2, z_dim=2, features=8, hidden=8)
+    options = {"sets": {"items": 3, "batch": 4, "batches": 2}, "accelerator": "cpu"}
+    monkeypatch.setattr(home, "SELDOM", 0.0)
+    fit(model, table, epochs=3, validation=table, **options)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"epoch {epoch} of 3" for epoch in (1, 2, 3)]
+    assert "train bound" in lines[0] and "validation bound" in lines[0]
+    assert lines[-1].endswith("; 0 s left")
+    monkeypatch.setattr(home, "SELDOM", 60.0)
+    fit(model, table, epochs=3, **options)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    fit(model, table, epochs=1, enable_progress_bar=False, **options)
+    assert capsys.readouterr().out == ""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -28,6 +29,7 @@ from coset.training.keeping_out import choose_completion, keep_out
 from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
 from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
+from coset.training.reporting import EpochLines
 from coset.training.resuming import Kept, check_folder, newest_checkpoint, open_folder
 from coset.writing import whole
 
@@ -185,15 +187,17 @@ def _engine(
     clipping = {name: trainer.pop(name) for name in CLIPPING if trainer.get(name) is not None}
     if critics and trainer.get("accumulate_grad_batches", 1) != 1:
         raise ConfigurationError("accumulate_grad_batches: an objective with a critic makes a step of every batch")
+    lines = [] if sys.stdout.isatty() or "enable_progress_bar" in trainer else [EpochLines()]
     checkpoints = Checkpoints(None if folder is None else folder / "checkpoints", validated, patience)
     options = {
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": CHECK_EVERY,
+        "enable_progress_bar": sys.stdout.isatty(),
         **trainer,
         **({} if critics else clipping),
-        "callbacks": [*(trainer.get("callbacks") or []), checkpoints],
+        "callbacks": [*(trainer.get("callbacks") or []), *lines, checkpoints],
     }
     with _quiet_lightning():
         return build_trainer(options), clipping
