@@ -37,6 +37,10 @@ def test_from_a_folder_to_a_composition(faces, tmp_path, capsys):
     assert recipe.sections["model"]["contexts"] == ["person", "light"]
     main(["compose", str(run), "person=ann", "light=full", "-o", str(tmp_path / "made.npy"), "--rows", "1"])
     assert np.load(tmp_path / "made.npy").shape == (10, 8, 8)
+    capsys.readouterr()
+    main(["evaluate", str(run), "--samples", "10", "--runs", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["columns"]) <= {"ann", "bob", "eve"} and set(found["rows"]) <= {"dim", "full"}
     main(["embed", str(run), faces, "-o", str(tmp_path / "codes.csv")])
     with (tmp_path / "codes.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -111,3 +115,12 @@ def test_sixty_thousand_rows_are_written_in_bounded_memory(tmp_path):
     tracemalloc.stop()
     assert len(items) == 60_000
     assert most < 1 << 22  # all codes would take twice as much, and as text ten times
+
+
+def test_vectors_are_evaluated_too(tmp_path, capsys):
+    people, sites = np.arange(240) % 4, np.arange(240) // 4 % 3
+    x = np.eye(4)[people] + 0.3 * np.eye(4)[sites] + 0.05 * np.random.default_rng(0).normal(size=(240, 4))
+    np.savez(tmp_path / "rows.npz", x=x, person=people, site=sites)
+    main(["train", str(tmp_path / "rows.npz"), "--contexts", "person", "site", "-o", str(tmp_path / "run"), *QUICK])
+    main(["evaluate", str(tmp_path / "run"), "--samples", "10", "--runs", "1"])
+    assert "real items 100.0 % / 100.0 %" in capsys.readouterr().out

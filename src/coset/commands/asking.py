@@ -157,6 +157,8 @@ def evaluate(
 ) -> None:
     """Score compositions of held-out sets with a classifier of real items (the 2018 paper's Table 1 protocol).
 
+    It reads the first context: from items turned upright where the second is a rotation.
+
     Args:
         run: folder of a run with two contexts.
         temperature: spread of p(z | c); the published table counts at 1.

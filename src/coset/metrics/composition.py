@@ -1,5 +1,6 @@
 """Does a model put factors together? Items that it composes are read by classifiers of real ones."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from coset.data import FactorTable
 from coset.data.rotation import rotate
-from coset.errors import ConfigurationError, DataError
+from coset.errors import ConfigurationError
 from coset.metrics.diversity import density_and_coverage
 from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, read, rows_with
 
@@ -22,7 +23,7 @@ Upright = Callable[[Tensor, Any], Tensor]
 
 @dataclass(frozen=True)
 class CompositionResult:
-    """Percentages by cell: rows are values of the second factor, columns of the first.
+    """Percentages by cell: rows are values of the second factor, columns of the first; NaN where no item is held out.
 
     Attributes:
         rows, columns: the values of the two factors.
@@ -66,23 +67,23 @@ class CompositionResult:
     @property
     def worst(self) -> float:
         """The worst cell, averaged over runs."""
-        return min(min(row) for row in self.cells)
+        return min(_known(self.cells))
 
     @property
     def ceiling_mean(self) -> float:
         """What real items reach, mean over cells."""
-        return sum(map(sum, self.ceiling)) / (len(self.rows) * len(self.columns))
+        return sum(_known(self.ceiling)) / len(_known(self.ceiling))
 
     @property
     def ceiling_worst(self) -> float:
         """What real items reach, worst cell."""
-        return min(min(row) for row in self.ceiling)
+        return min(_known(self.ceiling))
 
     def table(self) -> str:
         """The table as text."""
         lines = [" " * 8 + "".join(f"{value!s:>7}" for value in self.columns)]
         lines += [
-            f"{row!s:>8}" + "".join(f"{cell:7.1f}" for cell in cells)
+            f"{row!s:>8}" + "".join(f"{'·':>7}" if math.isnan(cell) else f"{cell:7.1f}" for cell in cells)
             for row, cells in zip(self.rows, self.cells, strict=True)
         ]
         lines.append(
@@ -116,9 +117,7 @@ class CompositionResult:
             "ceiling_worst": round(self.ceiling_worst, 2),
             "rows": self.rows,
             "columns": self.columns,
-            "cells": [[round(cell, 2) for cell in row] for row in self.cells],
-            "cell_sds": [[round(cell, 2) for cell in row] for row in self.cell_sds],
-            "ceiling": [[round(cell, 2) for cell in row] for row in self.ceiling],
+            **{name: _rounded(getattr(self, name)) for name in ("cells", "cell_sds", "ceiling")},
         }
 
 
@@ -144,7 +143,7 @@ def composition_accuracy(
 
     Args:
         model: anything with `compose(n=…, temperature=…, **{factor: sets})`.
-        table: held-out items with both factors.
+        table: held-out items with both factors; cells without any are left out.
         reader: reads the first factor, from upright items where the second is a rotation.
         factors: what is read, and what it is combined with.
         upright: undoes the second factor: items `[n, ...]` and its value → items; by default turns a `rotation` back.
@@ -157,7 +156,7 @@ def composition_accuracy(
         seed: of sets and samples.
 
     Raises:
-        DataError: A factor that the table lacks, or a cell without items.
+        DataError: A factor that the table lacks, or a level that no item of it has.
         ConfigurationError: Fewer samples than a set has items, or an empty set.
 
     >>> class Copier:  # gives back the set that shows the digit, whatever the angle should be
@@ -204,12 +203,14 @@ def _score(
     by_column = [rows_with(shown, first, code) for code in range(len(columns))]
     by_row = [rows_with(shown, second, code) for code in range(len(rows))]
     cells = [[_cell(table, factors, row, column) for column in range(len(columns))] for row in range(len(rows))]
-    scores = torch.zeros(runs, len(rows), len(columns), dtype=torch.float64)
-    ceiling = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+    scores = torch.full((runs, len(rows), len(columns)), torch.nan, dtype=torch.float64)
+    ceiling = torch.full((len(rows), len(columns)), torch.nan, dtype=torch.float64)
     spread, real_spread, near, real_near = [], [], [], []
     generator = torch.Generator().manual_seed(0)  # of its own: what is composed does not depend on what is measured
     for column, owners in enumerate(by_column):
         for row, others in enumerate(by_row):
+            if not len(cells[row][column]):
+                continue
             real = turn_back(table.x(draw_rows(cells[row][column], samples)).cpu(), rows[row])
             ceiling[row, column] = (read(reader, real, table, first) == column).double().mean() * 100
             real_spread.append(real.var(0).mean())
@@ -228,8 +229,8 @@ def _score(
         rows=list(rows),
         columns=list(columns),
         cells=scores.mean(0).tolist(),
-        cell_sds=(scores.std(0) if runs > 1 else torch.zeros_like(ceiling)).tolist(),
-        run_means=scores.mean((1, 2)).tolist(),
+        cell_sds=(scores.std(0) if runs > 1 else 0 * ceiling).tolist(),
+        run_means=scores.nanmean((1, 2)).tolist(),
         temperature=temperature,
         diversity=float(torch.stack(spread).mean()),
         real_diversity=float(torch.stack(real_spread).mean()),
@@ -237,6 +238,14 @@ def _score(
         **_means(near),
         **{f"real_{name}": value for name, value in _means(real_near).items()},
     )
+
+
+def _known(cells: list[list[float]]) -> list[float]:
+    return [cell for row in cells for cell in row if not math.isnan(cell)]
+
+
+def _rounded(cells: list[list[float]]) -> list[list[float | None]]:
+    return [[None if math.isnan(cell) else round(cell, 2) for cell in row] for row in cells]
 
 
 def _halves(rows: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -262,11 +271,7 @@ def leave(x: Tensor, value: Any) -> Tensor:
 
 def _cell(table: FactorTable, factors: tuple[str, str], row: int, column: int) -> Tensor:
     first, second = factors
-    rows = torch.nonzero((table.factors[first] == column) & (table.factors[second] == row))[:, 0]
-    if not len(rows):
-        cell = f"{first}={table.values[first][column]!r}, {second}={table.values[second][row]!r}"
-        raise DataError(f"no held-out item with {cell}")
-    return rows
+    return torch.nonzero((table.factors[first] == column) & (table.factors[second] == row))[:, 0]
 
 
 def _compose(model: Any, given: Mapping[str, Tensor], set_size: int, temperature: float) -> Tensor:

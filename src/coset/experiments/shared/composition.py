@@ -16,6 +16,7 @@ from coset.experiments.shared.outcome import Outcome, Request, Row, curves
 from coset.metrics import (
     CompositionResult,
     ImageClassifier,
+    LinearClassifier,
     agreement,
     agreement_of,
     composition_accuracy,
@@ -70,12 +71,26 @@ def _remove_demo(output: Path) -> None:
 
 
 def score_composition(run: Run, temperature: float, samples: int, runs: int, seed: int) -> CompositionResult:
-    """Table 1 of the 2018 paper for a trained run, on its held-out items."""
-    reader = upright_reader(run)
+    """Table 1 of the 2018 paper for a trained run of two contexts, on its held-out items.
+
+    Items are read by a classifier of the first context: turned upright where the second is a rotation, and as they are
+    otherwise.
+    """
+    first, second = run.model.contexts
+    train = run.splits["train"]
+    if second == "rotation":
+        reader = upright_reader(run)
+    elif len(train.item_shape) > 1:
+        known = train[train.factors[first] >= 0]
+        cache = run.folder.parent / "classifiers"
+        reader = load_or_train_classifier(known, first, cache=cache, steps=500, augment=False)
+    else:
+        reader = LinearClassifier(train, first)
     return composition_accuracy(
         run.model,
-        run.splits["test"],
+        run.splits["test"].recode(),
         reader.predict,
+        factors=(first, second),
         features=reader.features,
         samples=samples,
         runs=runs,
