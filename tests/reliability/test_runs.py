@@ -1,5 +1,6 @@
 """Folders of runs: damaged ones are refused, nothing of a user's is replaced, and equal seeds give equal weights."""
 
+import functools
 import json
 import os
 import shutil
@@ -148,13 +149,19 @@ def test_one_process_at_a_time_trains_into_a_folder(tmp_path, tiny):
 def test_a_signal_ends_a_training_with_its_status(status, tmp_path, tiny):
     options = [*tiny, "--trainer.max_epochs", "100000"]
     command = [sys.executable, "-m", "coset", "train", "demo", "--output", str(tmp_path / "run"), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for _ in range(600):
-        if (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
-            break
-        time.sleep(0.1)
-    process.send_signal(status)
-    out, err = process.communicate(timeout=60)
+    # What runs in the background of a shell ignores Ctrl-C, and so would what it starts.
+    heed = functools.partial(signal.signal, status, signal.SIG_DFL)
+    streams = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, preexec_fn=heed, **streams) as process:
+        try:
+            for _ in range(600):
+                if (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+                    break
+                time.sleep(0.1)
+            process.send_signal(status)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 128 + status
     assert "--resume" in err.splitlines()[-1]
     assert "Traceback" not in err + out
