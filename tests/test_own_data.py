@@ -29,7 +29,7 @@ def faces(tmp_path):
     return f"{tmp_path}/faces/{{person}}/{{light}}-*.png"
 
 
-def test_from_a_folder_to_a_composition(faces, tmp_path, capsys):
+def test_from_a_folder_to_a_composition(faces, tmp_path, capsys, hasty_readers):
     run = tmp_path / "run"
     main(["train", faces, "--contexts", "person", "light", "-o", str(run), *QUICK])
     recipe = load_recipe(run / "recipe.yaml")
