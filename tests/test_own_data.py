@@ -4,6 +4,7 @@ import csv
 import json
 import tracemalloc
 
+import anndata
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 
 from coset import FactorTable
 from coset.cli import main
-from coset.data.codes_out import write_codes
+from coset.data.writing_codes import write_codes
 from coset.recipes import load_recipe
 
 QUICK = ["--training.steps=2", "--model.context_dim=2", "--model.z_dim=2", "--model.features=8", "--model.hidden=8"]
@@ -29,12 +30,13 @@ def faces(tmp_path):
     return f"{tmp_path}/faces/{{person}}/{{light}}-*.png"
 
 
-def test_from_a_folder_to_a_composition(faces, tmp_path, capsys, hasty_readers):
+def test_from_a_folder_to_a_composition(faces, tmp_path, capsys, monkeypatch, hasty_readers):
     run = tmp_path / "run"
     main(["train", faces, "--contexts", "person", "light", "-o", str(run), *QUICK])
     recipe = load_recipe(run / "recipe.yaml")
     assert recipe.sections["data"] == {"class": "OwnData", "path": faces}
     assert recipe.sections["model"]["contexts"] == ["person", "light"]
+    monkeypatch.chdir(tmp_path / "faces")  # the run finds its data from anywhere
     main(["compose", str(run), "person=ann", "light=full", "-o", str(tmp_path / "made.npy"), "--rows", "1"])
     assert np.load(tmp_path / "made.npy").shape == (10, 8, 8)
     capsys.readouterr()
@@ -62,7 +64,7 @@ def test_what_is_wrong_is_said_before_training(faces, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "nowhere/{person}.png"], "there is no folder nowhere"),
+        (["train", "nowhere/{person}.png"], "nowhere/{person}.png: there is no folder"),
         (["train", "absent.csv"], "absent.csv: there is no such file"),
         (["train", "demo", "--contexts", "digit"], "a recipe says its own"),
         (["inspect", "absent.h5ad"], "absent.h5ad: there is no such file"),
@@ -100,7 +102,6 @@ def test_codes_are_written_beside_what_is_known(tmp_path):
     assert rows[0] == ["batch", "dose", *(f"code_{index}" for index in range(6))]
     np.testing.assert_allclose([[float(number) for number in row[2:]] for row in rows[1:]], codes)
     assert [row[0] for row in rows[1:3]] == ["0", ""]
-    anndata = pytest.importorskip("anndata")
     found = anndata.read_h5ad(tmp_path / "codes.h5ad")
     np.testing.assert_allclose(found.X, codes)
     assert list(found.obs.columns) == ["batch", "dose"]

@@ -1,5 +1,7 @@
 """What goes wrong with a table is said before anything is trained, and nothing is said of what is well."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -14,20 +16,12 @@ CROSSED = {"person": torch.arange(COUNT) % 6, "light": torch.arange(COUNT) // 6 
 def table(items=None, **factors):
     generator = torch.Generator().manual_seed(0)
     items = torch.randn(COUNT, 5, generator=generator) if items is None else items
-    with pytest.warns() if _suspect(factors) else _nothing():
+    with pytest.warns() if _suspect(factors) else nullcontext():
         return FactorTable(items, **(CROSSED | factors))
 
 
 def _suspect(factors):
     return any(-1 in values or "NA" in values for values in factors.values() if isinstance(values, list))
-
-
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
 
 
 def rare(common, odd, count):
@@ -99,3 +93,11 @@ def test_the_grid_is_counted_and_written():
 def test_contexts_have_to_be_discrete_factors():
     with pytest.raises(DataError, match=r"no discrete factor 'persons'.*person"):
         inspect_table(table(), ["persons"])
+
+
+def test_factors_of_which_nothing_is_known_and_single_items():
+    unknown = torch.arange(COUNT) < COUNT // 2
+    codes = [[index % 2 if here == side else None for index, here in enumerate(unknown)] for side in (True, False)]
+    found = inspect_table(FactorTable(torch.randn(COUNT, 5), one=codes[0], other=codes[1]))
+    assert "0 of 4 combinations are seen" in found.table()
+    assert inspect_table(FactorTable(torch.rand(1, 3), batch=[0])).items == 1

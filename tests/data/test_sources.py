@@ -3,10 +3,15 @@
 import pickle
 import sys
 
+import anndata
+import datasets
 import numpy as np
+import pandas
+import polars
 import pytest
 import torch
 from PIL import Image
+from scipy import sparse
 
 from coset import FactorTable
 from coset.errors import ConfigurationError, DataError
@@ -48,6 +53,12 @@ def test_patterns_with_stars_and_a_name_that_comes_twice(tmp_path):
         picture(tmp_path / name)
     table = FactorTable.from_folder(f"{tmp_path}/{{who}}/{{who}}-*.png")
     assert table.column("who") == ["a", "b"]
+
+
+def test_numbers_written_in_two_ways_stay_words(tmp_path):
+    for name in ("01", "1"):
+        picture(tmp_path / f"{name}.png")
+    assert FactorTable.from_folder(f"{tmp_path}/{{number}}.png").values["number"] == ["01", "1"]
 
 
 def test_pictures_in_colour_are_resized_on_reading(tmp_path):
@@ -115,7 +126,7 @@ def test_pictures_of_two_sizes_or_of_many_bits_are_refused(faces, tmp_path):
 
 def frame_of(library):
     columns = {"height": [1.5, 2.5, 3.5], "weight": [1.0, 2.0, 3.0], "who": ["x", None, "y"], "batch": [1, 2, 2]}
-    return pytest.importorskip(library).DataFrame(columns)
+    return {"pandas": pandas, "polars": polars}[library].DataFrame(columns)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -132,7 +143,6 @@ def test_frames_give_items_by_columns_and_factors_by_all_others(library):
 
 
 def test_categories_gaps_and_columns_of_arrays_are_kept_as_they_are_meant():
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
         {"type": pandas.Categorical(["b", None, "a"]), "count": pandas.array([3, None, 5], "Int64")}
     )
@@ -173,7 +183,6 @@ def test_files_of_frames_are_read(tmp_path, ending):
     ],
 )
 def test_frames_that_cannot_be_read(change, options, message):
-    polars = pytest.importorskip("polars")
     frame = polars.DataFrame(frame_of("polars").to_dict(as_series=False) | change)
     with pytest.raises(DataError, match=message):
         FactorTable.from_frame(frame, **options)
@@ -209,8 +218,7 @@ def test_a_library_that_is_missing_is_one_line(tmp_path, monkeypatch, library, r
 
 @pytest.fixture
 def cells():
-    anndata, scipy = pytest.importorskip("anndata"), pytest.importorskip("scipy.sparse")
-    matrix = scipy.random(12, 5, 0.4, format="csc", random_state=0, dtype=np.float32)
+    matrix = sparse.random(12, 5, 0.4, format="csc", random_state=0, dtype=np.float32)
     data = anndata.AnnData(matrix)
     data.layers["dense"] = matrix.toarray() + 1
     data.obs["type"] = ["a", "b", "c"] * 4
@@ -253,7 +261,6 @@ def test_layers_and_columns_of_anndata(cells, tmp_path):
 
 
 def test_data_sets_of_hugging_face(tmp_path):
-    datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
     shades = [Image.fromarray(np.full((5, 4), 10 * row, np.uint8)) for row in range(4)]
     data = datasets.Dataset.from_dict({"image": shades, "label": [0, 1, -1, 0], "site": ["n", "s", None, "n"]})
@@ -271,6 +278,13 @@ def test_data_sets_of_hugging_face(tmp_path):
     with pytest.raises(DataError, match="expected one split of a Dataset, got DatasetDict"):
         FactorTable.from_dataset(datasets.DatasetDict(train=vectors))
     ragged = datasets.Dataset.from_dict({"codes": [[1.0, 2.0], [3.0]]})
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "dataset_info.json").write_text("{}")
+    with pytest.raises(DataError, match="bad: cannot be opened as a data set"):
+        FactorTable.from_path(tmp_path / "bad")
+    deep = datasets.Dataset.from_dict({"image": [Image.fromarray(np.zeros((4, 4), np.uint16))]})
+    with pytest.raises(DataError, match="row 0: more than 8 bits"):
+        FactorTable.from_dataset(deep)
     with pytest.raises(DataError, match=r"'codes' is \[1\] in row 1 and \[2\] in row 0"):
         FactorTable.from_dataset(ragged)
 
@@ -282,7 +296,7 @@ def test_arrays_in_files(tmp_path):
     assert table.values == {"digit": [1, 2]}
     torch.testing.assert_close(table.x(), torch.from_numpy(x))
     np.save(tmp_path / "items.npy", x)
-    pytest.importorskip("polars").DataFrame({"who": ["a", "b", "a", "b"]}).write_csv(tmp_path / "items.csv")
+    polars.DataFrame({"who": ["a", "b", "a", "b"]}).write_csv(tmp_path / "items.csv")
     beside = FactorTable.from_path(tmp_path / "items.npy")
     assert beside.column("who") == ["a", "b", "a", "b"]
     assert not isinstance(beside.items, torch.Tensor)
@@ -292,7 +306,6 @@ def test_arrays_in_files(tmp_path):
 
 
 def test_arrays_that_cannot_be_read(tmp_path):
-    polars = pytest.importorskip("polars")
     np.savez(tmp_path / "two.npz", x=np.zeros((2, 3)), y=np.zeros((2, 3)))
     np.save(tmp_path / "items.npy", np.zeros((3, 2)))
     polars.DataFrame({"who": ["a", "b"]}).write_csv(tmp_path / "items.csv")
@@ -313,5 +326,5 @@ def test_arrays_that_cannot_be_read(tmp_path):
 def test_paths_of_no_kind_and_options_of_another(faces):
     with pytest.raises(ConfigurationError, match=r"expected a folder of pictures.*\.parquet"):
         FactorTable.from_path(faces / "table.xlsx")
-    with pytest.raises(ConfigurationError, match=r"from_folder takes no such option.*layer"):
+    with pytest.raises(ConfigurationError, match=r"from_folder: no option is called 'layer'"):
         FactorTable.from_path(faces, layer="counts")

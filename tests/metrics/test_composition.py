@@ -191,12 +191,20 @@ def test_composition_refuses_what_it_cannot_score():
     for wrong in ({"samples": 4}, {"runs": 0}, {"set_size": 0}):
         with pytest.raises(ConfigurationError, match="from 1 up"):
             score(Perfect(), **wrong)
+    model = Perfect()
+    with pytest.raises(DataError, match="digit=5, rotation=180"):
+        composition_accuracy(model, with_a_gap(), read_upright)
+    assert not model.calls
 
 
-def test_cells_without_held_out_items_are_left_out():
+def with_a_gap():
     table = marks()
-    gap = table[~((table.factors["digit"] == 1) & (table.factors["rotation"] == 2))]
-    result = composition_accuracy(Perfect(), gap, read_upright, runs=2, set_size=5, samples=10)
+    return table[~((table.factors["digit"] == 1) & (table.factors["rotation"] == 2))]
+
+
+def test_cells_without_held_out_items_are_left_out_when_told():
+    options = {"runs": 2, "set_size": 5, "samples": 10, "incomplete": "skip"}
+    result = composition_accuracy(Perfect(), with_a_gap(), read_upright, **options)
     assert result.mean == result.worst == result.ceiling_mean == result.ceiling_worst == 100.0
     assert [cell for row in result.as_dict()["cells"] for cell in row].count(None) == 1
     assert "·" in result.table()

@@ -154,3 +154,27 @@ def test_actions_that_cannot_be_are_refused(options, message):
     usual = {"item_shape": (SIDE, SIDE), "contexts": ["digit", "rotation"], "architecture": "dense"}
     with pytest.raises(ConfigurationError, match=message):
         ContextAwareLearner(**usual | options)
+
+
+def test_more_actions_than_can_be_listed_are_drawn():
+    """Four maps of the plane, whose contexts are called as other sites are, have 256 joint choices."""
+    actions = {
+        "z": {"class": "Zoom", "sizes": 4},
+        "a": {"class": "Warp", "turns": 4},
+        "x": {"class": "Shift", "axis": "x", "places": 4},
+        "y": {"class": "Shift", "axis": "y", "places": 4},
+    }
+    names = ["shape", *actions]
+    sizes = {"context_dim": 2, "z_dim": 2, "features": 6, "hidden": 6, "architecture": "dense"}
+    model = ContextAwareLearner((SIDE, SIDE), names, actions=actions, **sizes)
+    bound = model.default_objective["bound"]
+    assert bound["discrete"] == dict.fromkeys([f"{name}_action" for name in actions], "straight-through")
+    levels = {name: torch.arange(96) // 2**k % 2 for k, name in enumerate(names)}
+    table = FactorTable(torch.rand(96, SIDE, SIDE), **levels)
+    record = fit(model, table, steps=2, sets={"items": 3, "batch": 10, "batches": 2}, enable_progress_bar=False)
+    assert {"x_action.constant", "z_action.varying", "z", "x"} <= set(record.history[-1])
+    before = [score.weight.clone() for score in model.acting.scores]
+    fit(model, table, steps=2, sets={"items": 3, "batch": 10, "batches": 2}, enable_progress_bar=False)
+    assert all(not torch.equal(score.weight, old) for score, old in zip(model.acting.scores, before, strict=True))
+    shown = torch.rand(3, SIDE, SIDE)
+    assert model.compose(dict.fromkeys(names, shown), n=2).shape == (2, SIDE, SIDE)

@@ -76,9 +76,10 @@ def embed(run: Path, data: str, output: Path = Path("codes.csv"), options: dict[
         options: how to read the data, such as '{size: 64}'.
     """
     from coset.data import FactorTable
-    from coset.data.codes_out import write_codes
+    from coset.data.writing_codes import write_codes
     from coset.runs import open_run
 
     check_output(output, endings=(".csv", ".npy", ".h5ad"))
-    model, table = open_run(run).model, FactorTable.from_path(data, **options or {})
+    model = open_run(run).model
+    table = model.agree_with(FactorTable.from_path(data, **options or {}))
     print(f"{write_codes(model.embed, table, output)} items: {output}")

@@ -115,14 +115,22 @@ def _discrete(name: str, values: Any, known: np.ndarray) -> tuple[Tensor, list]:
     return torch.from_numpy(codes), distinct
 
 
+def suspects(values: list) -> list:
+    """Those of sorted values that look like ways of writing that there is none.
+
+    >>> suspects([-1, 0, 1]), suspects(["NA", "north"]), suspects([-2, -1, 0])
+    ([-1], ['NA'], [])
+    """
+    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    words = [value for value in values if isinstance(value, str) and value.strip().lower() in SPELLINGS]
+    return ([-1] if numbers[:1] == [-1] else []) + words
+
+
 def _ask_about(name: str, values: list) -> None:
     """Say so where a value looks like a way of writing that there is none."""
-    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    suspects: list[Any] = [-1] if numbers[:1] == [-1] else []
-    suspects += [value for value in values if isinstance(value, str) and value.strip().lower() in SPELLINGS]
-    if suspects:
+    if found := suspects(values):
         warnings.warn(
-            f"FactorTable: {name!r} has {suspects[0]!r} among its {len(values)} values, and learns it like any other; "
+            f"FactorTable: {name!r} has {found[0]!r} among its {len(values)} values, and learns it like any other; "
             "give None where a factor is unknown, or another word if it is meant",
             stacklevel=5,
         )

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import skew
 from torch import Tensor
 
 from coset.codes import Coded
-from coset.data.factors import SPELLINGS
+from coset.data.factors import suspects
 from coset.data.table import FactorTable
 from coset.errors import DataError, nearest
 
@@ -18,7 +22,9 @@ FEW = 5
 WRITTEN = 12
 """Levels of a factor up to which the grid of combinations is written out."""
 LOOKED_AT = 2000
-"""Items whose numbers are looked at, evenly spaced."""
+"""Items whose numbers are looked at, evenly spaced, at most."""
+MOST = 1 << 24
+"""Numbers that are looked at, at most."""
 SKEWED = 2.5
 """Skewness of what wants a logarithm: that of an exponential distribution is 2."""
 APART = 1000.0
@@ -60,7 +66,7 @@ class Inspection:
         if self.pair:
             empty = sum(count == 0 for row in self.counts for count in row)
             rows, columns = (len(levels) for levels in self.levels)
-            some = [count for row in self.counts for count in row if count]
+            some = [count for row in self.counts for count in row if count] or [0]
             lines.append(
                 f"{' × '.join(self.pair)}: {rows * columns - empty} of {rows * columns} combinations are seen, with "
                 f"{min(some)} to {max(some)} items each"
@@ -140,19 +146,16 @@ def _of_factors(table: FactorTable, names: Sequence[str]) -> Iterator[dict[str, 
     for name in names:
         levels, codes = table.values[name], table.factors[name]
         if len(levels) < 2:
-            yield _found("one level", f"{name} has a single level, {levels[0]!r}: there is nothing to tell", name)
+            only = f"the single level {levels[0]!r}" if levels else "no level"
+            yield _found("one level", f"{name} has {only}: there is nothing to tell", name)
             continue
         if len(levels) > max(count / 2, 10):
             says = f"{name} has {len(levels)} levels for {count} items: it names items, and is nothing they share"
             yield _found("identifier", says, name)
             continue
-        if -1 in levels and all(isinstance(level, int) for level in levels) and min(levels) == -1:
-            says = f"{name} has the level -1; if that means unknown, leave the field empty"
-            yield _found("minus one", says, name)
-        for level in levels:
-            if isinstance(level, str) and level.strip().lower() in SPELLINGS:
-                says = f"{name} has the level {level!r}; if that means unknown, leave the field empty"
-                yield _found("word for unknown", says, name)
+        for level in suspects(levels):
+            says = f"{name} has the level {level!r}; if that means unknown, leave the field empty"
+            yield _found("word for unknown" if isinstance(level, str) else "minus one", says, name)
         each = torch.bincount(codes[codes >= 0].as_subclass(Tensor), minlength=len(levels))
         if few := int((each < FEW).sum()):
             least = f"{levels[int(each.argmin())]!r} with {int(each.min())}"
@@ -172,9 +175,10 @@ def _of_pairs(table: FactorTable, names: Sequence[str]) -> Iterator[dict[str, An
     """Factors that are not crossed with each other."""
     for one, other in combinations(names, 2):
         counts = _counts(table, one, other)
-        seen = (
-            (counts > 0) & (counts.sum(1, keepdim=True) >= FEW) & (counts.sum(0) >= FEW)
-        )  # few items are said already
+        enough = (counts.sum(1, keepdim=True) >= FEW) & (counts.sum(0) >= FEW)  # of others, that was said already
+        seen = (counts > 0) & enough
+        if not seen.any():
+            continue
         partners, theirs = seen.sum(1), seen.sum(0)
         if bool((partners <= 1).all()) and bool((theirs <= 1).all()):
             says = f"{one} and {other} say the same: each level of one is always with one of the other; leave one out"
@@ -200,24 +204,17 @@ def _of_pairs(table: FactorTable, names: Sequence[str]) -> Iterator[dict[str, An
 
 def _parts(seen: Tensor) -> int:
     """Into how many groups rows and columns fall that no combination connects."""
-    rows, columns = seen.any(1).nonzero()[:, 0].tolist(), seen
-    left, parts = set(rows), 0
-    while left:
-        reached = torch.zeros(len(seen), dtype=torch.bool)
-        reached[left.pop()] = True
-        while True:
-            further = columns[:, columns[reached].any(0)].any(1)
-            if bool((further == reached).all()):
-                break
-            reached = further
-        left -= set(reached.nonzero()[:, 0].tolist())
-        parts += 1
-    return parts
+    used = seen[seen.any(1)][:, seen.any(0)]
+    rows, columns = used.nonzero(as_tuple=True)
+    size = sum(used.shape)
+    graph = coo_array((torch.ones(len(rows)).numpy(), (rows.numpy(), columns.numpy() + len(used))), (size, size))
+    return int(connected_components(graph, directed=False, return_labels=False))
 
 
 def _of_items(table: FactorTable) -> Iterator[dict[str, Any]]:
     """What is odd about the numbers of the items."""
-    rows = torch.linspace(0, len(table) - 1, min(len(table), LOOKED_AT)).long()
+    count = max(2, min(LOOKED_AT, MOST // table.item_shape.numel()))
+    rows = torch.linspace(0, len(table) - 1, min(len(table), count)).long()
     x = table.x(rows.to(table.device)).cpu().double().flatten(1)
     again = len(x) - len(x.unique(dim=0))
     if again > len(x) / 10:
@@ -225,7 +222,7 @@ def _of_items(table: FactorTable) -> Iterator[dict[str, Any]]:
     if len(table.item_shape) != 1 or table.full_scale is not None:
         return
     names = table.feature_names or [f"number {index}" for index in range(x.shape[1])]
-    spread = x.std(0)
+    spread = x.std(0, correction=0)
     still = (spread == 0).nonzero()[:, 0].tolist()
     if still:
         says = f"{len(still)} of {x.shape[1]} numbers never change, such as {names[still[0]]}: leave them out"
@@ -235,14 +232,9 @@ def _of_items(table: FactorTable) -> Iterator[dict[str, Any]]:
     if float(high.max()) > APART * float(low.min()):
         says = f"{names[int(high.argmax())]} varies {float(high.max() / low.min()):.0f} times as much as"
         yield _found("scales", f"{says} {names[int(low.argmin())]}: are they in the units that you mean?")
-    if bool((x >= 0).all()) and _skewness(x) > SKEWED and abs(_skewness((x + x.mean() / 100).log())) < SKEWED / 2:
-        yield _found(
-            "wants a logarithm", "few numbers are far larger than most, as where effects multiply: take logarithms"
-        )
-
-
-def _skewness(x: Tensor) -> float:
-    """Of the numbers of a feature about its mean, the median over features."""
-    centred = x - x.mean(0)
-    skewness = centred.pow(3).mean(0) / centred.square().mean(0).clamp_min(1e-300).pow(1.5)
-    return float(skewness.median())
+    varied = x[:, ~spread.isnan()]
+    if varied.numel() and bool((varied >= 0).all()):
+        raw, logarithm = (float(np.median(skew(part.numpy()))) for part in (varied, (varied + x.mean() / 100).log()))
+        if raw > SKEWED and abs(logarithm) < SKEWED / 2:
+            says = "few numbers are far larger than most, as where effects multiply: take logarithms"
+            yield _found("wants a logarithm", says)

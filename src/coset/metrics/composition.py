@@ -4,14 +4,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coset.data import FactorTable
+from coset.data.groups import Incomplete
 from coset.data.rotation import rotate
-from coset.errors import ConfigurationError
+from coset.errors import ConfigurationError, DataError
 from coset.metrics.diversity import density_and_coverage
 from coset.metrics.reading import BLOCK, Reader, check_discrete, draw_rows, read, rows_with
 
@@ -23,7 +25,7 @@ Upright = Callable[[Tensor, Any], Tensor]
 
 @dataclass(frozen=True)
 class CompositionResult:
-    """Percentages by cell: rows are values of the second factor, columns of the first; NaN where no item is held out.
+    """Percentages by cell: rows are values of the second factor, columns of the first; NaN for cells left out.
 
     Attributes:
         rows, columns: the values of the two factors.
@@ -135,6 +137,7 @@ def composition_accuracy(
     set_size: int = 10,
     temperature: float = 1.0,
     seed: int = 0,
+    incomplete: Incomplete = "error",
 ) -> CompositionResult:
     """Table 1 of the 2018 paper: compose every value of one factor with every value of another.
 
@@ -143,7 +146,7 @@ def composition_accuracy(
 
     Args:
         model: anything with `compose(n=…, temperature=…, **{factor: sets})`.
-        table: held-out items with both factors; cells without any are left out.
+        table: held-out items with both factors.
         reader: reads the first factor, from upright items where the second is a rotation.
         factors: what is read, and what it is combined with.
         upright: undoes the second factor: items `[n, ...]` and its value → items; by default turns a `rotation` back.
@@ -154,9 +157,10 @@ def composition_accuracy(
         set_size: items in a conditioning set, and composed from each pair.
         temperature: of p(z | c).
         seed: of sets and samples.
+        incomplete: whether a cell without held-out items is an "error", or left out by "skip".
 
     Raises:
-        DataError: A factor that the table lacks, or a level that no item of it has.
+        DataError: A factor that the table lacks, or a cell without items.
         ConfigurationError: Fewer samples than a set has items, or an empty set.
 
     >>> class Copier:  # gives back the set that shows the digit, whatever the angle should be
@@ -170,39 +174,42 @@ def composition_accuracy(
     """
     for factor in factors:
         check_discrete("composition_accuracy", table, factor)
-    if not 1 <= set_size <= samples or runs < 1:
-        raise ConfigurationError(
-            "composition_accuracy: expected runs and set_size from 1 up, and samples from set_size up, got "
-            f"runs={runs}, set_size={set_size}, samples={samples}"
-        )
+    _check_counts(samples, runs, set_size)
     shown = table if seen is None else seen.recode(**{name: table.values[name] for name in factors})
     turn_back = upright or (turn_upright if factors[1] == "rotation" else leave)
     compose = partial(_compose, model, set_size=set_size, temperature=temperature)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _score(compose, table, shown, factors, reader, turn_back, features, samples, runs, set_size, temperature)
+        cells, counts = _cells(table, factors, incomplete), (samples, runs, set_size)
+        return _score(compose, table, cells, shown, factors, reader, turn_back, features, counts, temperature)
+
+
+def _check_counts(samples: int, runs: int, set_size: int) -> None:
+    if not 1 <= set_size <= samples or runs < 1:
+        raise ConfigurationError(
+            "composition_accuracy: expected runs and set_size from 1 up, and samples from set_size up, got "
+            f"runs={runs}, set_size={set_size}, samples={samples}"
+        )
 
 
 def _score(
     compose: Callable[[Mapping[str, Tensor]], Tensor],
     table: FactorTable,
+    cells: list[list[Tensor]],
     shown: FactorTable,
     factors: tuple[str, str],
     reader: Reader,
     turn_back: Upright,
     features: Callable[[Tensor], Tensor] | None,
-    samples: int,
-    runs: int,
-    set_size: int,
+    counts: tuple[int, int, int],
     temperature: float,
 ) -> CompositionResult:
     """Read compositions of every value of one factor with every value of the other, and real items of each cell."""
-    first, second = factors
+    (first, second), (samples, runs, set_size) = factors, counts
     columns, rows = table.values[first], table.values[second]
     drawn = runs * (samples // set_size) * set_size
     by_column = [rows_with(shown, first, code) for code in range(len(columns))]
     by_row = [rows_with(shown, second, code) for code in range(len(rows))]
-    cells = [[_cell(table, factors, row, column) for column in range(len(columns))] for row in range(len(rows))]
     scores = torch.full((runs, len(rows), len(columns)), torch.nan, dtype=torch.float64)
     ceiling = torch.full((len(rows), len(columns)), torch.nan, dtype=torch.float64)
     spread, real_spread, near, real_near = [], [], [], []
@@ -269,9 +276,19 @@ def leave(x: Tensor, value: Any) -> Tensor:
     return x
 
 
-def _cell(table: FactorTable, factors: tuple[str, str], row: int, column: int) -> Tensor:
-    first, second = factors
-    return torch.nonzero((table.factors[first] == column) & (table.factors[second] == row))[:, 0]
+def _cells(table: FactorTable, factors: tuple[str, str], incomplete: Incomplete) -> list[list[Tensor]]:
+    """Rows of the items of each cell `[rows][columns]`; none where that is to be passed over."""
+    first, second = (table.factors[name] for name in factors)
+    columns, rows = (table.values[name] for name in factors)
+    cells = [
+        [torch.nonzero((first == column) & (second == row))[:, 0] for column in range(len(columns))]
+        for row in range(len(rows))
+    ]
+    for row, column in product(range(len(rows)), range(len(columns))):
+        if not len(cells[row][column]) and incomplete == "error":
+            cell = f"{factors[0]}={columns[column]!r}, {factors[1]}={rows[row]!r}"
+            raise DataError(f"no held-out item with {cell}; leave such cells out with incomplete='skip'")
+    return cells
 
 
 def _compose(model: Any, given: Mapping[str, Tensor], set_size: int, temperature: float) -> Tensor:

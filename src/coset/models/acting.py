@@ -19,7 +19,6 @@ from coset.trace import Trace
 SITES = ("{}_action.constant", "{}_action.varying")
 """Of a context that acts: the choice of a set that holds it constant, and that of each item elsewhere."""
 
-
 LISTED = 32
 """Joint choices up to which training takes the mean over all of them."""
 

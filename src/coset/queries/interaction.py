@@ -71,6 +71,7 @@ def predict_by_interaction(
 
 
 Predictor = Callable[[Tensor, Tensor, Tensor, Tensor], Prediction]
+"""Predicts wanted cells from the levels, the means and the counts of seen ones."""
 
 
 def _ways(means: Tensor, sizes: Sequence[int], seed: int) -> dict[str, Predictor]:

@@ -20,7 +20,7 @@ def recipe_for(path: str, contexts: Sequence[str] | None = None, overrides: Sequ
     Raises:
         ConfigurationError: An override that does not fit.
     """
-    place = path if "{" in path else str(Path(path).expanduser())
+    place = str(Path(path).expanduser().absolute())  # the run is asked from other folders too
     model = {"class": "ContextAwareLearner"} | ({"contexts": list(contexts)} if contexts else {})
     content = {
         "data": {"class": "OwnData", "path": place},

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from coset.arguments import check_names
 from coset.data.sources.source import Source
 from coset.errors import ConfigurationError
 
@@ -130,12 +131,8 @@ class FromSources:
             DataError: What the kind's own method raises.
         """
         read = _kind(cls, path)
-        try:
-            return read(path, **options)
-        except TypeError as reason:
-            if "unexpected keyword argument" not in str(reason):
-                raise
-            raise ConfigurationError(f"{path}: {read.__name__} takes no such option: {reason}") from reason
+        check_names(f"{path}: {read.__name__}", read, list(options))
+        return read(path, **options)
 
     @classmethod
     def _made(cls, source: Source) -> Self:

@@ -21,8 +21,11 @@ PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 IN_MEMORY = 1 << 29
 """Bytes of pictures up to which they are held in memory unless a cache is named."""
 
-GREY = ("1", "L", "I", "I;16", "F", "LA")
-"""Modes of pictures without colour, as Pillow calls them."""
+DEEP = ("I", "I;16", "F")
+"""Modes of pictures of more than 8 bits a pixel, as Pillow calls them."""
+
+GREY = ("1", "L", "LA", *DEEP)
+"""Modes of pictures without colour."""
 
 
 def read_folder(
@@ -106,8 +109,11 @@ def _form(pattern: str) -> re.Pattern[str]:
 
 
 def _read(values: list[str]) -> list:
-    """Words, or whole numbers where all are written as such."""
-    return [int(value) for value in values] if all(re.fullmatch(r"-?\d+", value) for value in values) else values
+    """Words, or whole numbers where all are written as such, and none in two ways."""
+    if not all(re.fullmatch(r"-?\d+", value) for value in values):
+        return values
+    numbers = [int(value) for value in values]
+    return numbers if len(set(numbers)) == len(set(values)) else values
 
 
 def _shape(
@@ -143,18 +149,14 @@ def _fill(items: np.ndarray, files: Sequence[Path], resize: bool, unreadable: st
     *channels, height, width = items.shape[1:]
     places: list[int] = []
     for place, file, picture in _opened(files, unreadable):
-        if picture.mode in ("I", "I;16", "F"):
-            raise DataError(f"{file}: more than 8 bits a pixel; scale the pictures to bytes, or give an array of them")
-        drawn = picture.convert("RGB" if channels else "L")
-        if (drawn.height, drawn.width) != (height, width):
+        if (picture.height, picture.width) != (height, width):
             if not resize:
                 raise DataError(
-                    f"{file}: is {drawn.height} x {drawn.width}, but {files[0]} is {height} x {width}; give size="
+                    f"{file}: is {picture.height} x {picture.width}, but {files[0]} is {height} x {width}; give size="
                     "[height, width] to resize all"
                 )
-            drawn = drawn.resize((width, height), Image.Resampling.LANCZOS)
-        array = np.asarray(drawn)
-        items[len(places)] = array.transpose(2, 0, 1) if channels else array
+            picture = _in_bytes(str(file), picture, bool(channels)).resize((width, height), Image.Resampling.LANCZOS)
+        items[len(places)] = as_item(str(file), picture, bool(channels))
         places.append(place)
     if len(places) < len(files):
         lost = sorted({*range(len(files))} - {*places})
@@ -163,6 +165,22 @@ def _fill(items: np.ndarray, files: Sequence[Path], resize: bool, unreadable: st
             stacklevel=2,
         )
     return places
+
+
+def as_item(where: str, picture: Image.Image, colour: bool) -> np.ndarray:
+    """Bytes of a picture, `[height, width]`, or `[3, height, width]` in colour.
+
+    Raises:
+        DataError: It has more than 8 bits a pixel.
+    """
+    array = np.asarray(_in_bytes(where, picture, colour))
+    return array.transpose(2, 0, 1) if colour else array
+
+
+def _in_bytes(where: str, picture: Image.Image, colour: bool) -> Image.Image:
+    if picture.mode in DEEP:
+        raise DataError(f"{where}: more than 8 bits a pixel; scale the pictures to bytes, or give an array of them")
+    return picture.convert("RGB" if colour else "L")
 
 
 def _cached(files: Sequence[Path], shape: Sequence[int], cache: str | Path | None) -> Path | None:

@@ -1,13 +1,14 @@
 """A data frame: columns that make items, and columns that are factors."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coset.data.sources.source import Source, chosen, needed
-from coset.errors import ConfigurationError, DataError
+from coset.errors import DataError
 
 LIBRARIES = ("polars", "pandas", "pyarrow")
 """What reads a file, the first that is installed."""
@@ -59,20 +60,13 @@ def open_frame(frame: Any) -> tuple[str, Any]:
     path = Path(frame)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    for library in LIBRARIES:
-        try:
-            __import__(library)
-            break
-        except ModuleNotFoundError:
-            continue
-    else:
+    library: Any = next((name for name in LIBRARIES if find_spec(name)), None)
+    if library is None:
         raise needed(" or ".join(LIBRARIES), "frames", f"reading {path.suffix}")
     options: dict[str, Any] = {"separator": "\t"} if path.suffix == ".tsv" else {}
     read = narwhals.read_parquet if path.suffix == ".parquet" else narwhals.read_csv
     try:
         return str(path), read(str(path), backend=library, **options)
-    except ConfigurationError:
-        raise
     except Exception as reason:  # each library has errors of its own
         raise DataError(f"{path}: cannot be read as a table ({' '.join(str(reason).split())[:200]})") from reason
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from coset.data.sources.folder import GREY
+from coset.data.sources.folder import GREY, as_item
 from coset.data.sources.source import Source, chosen, needed
 from coset.errors import DataError
 
 ARRAYS = ("Image", "List", "LargeList", "Sequence", "Array2D", "Array3D", "Array4D")
 """Features whose columns can be items."""
 
-WHOLE = ("int", "uint", "bool")
-"""Types of numbers that make a discrete factor; those of classes are such."""
+DISCRETE = ("string", "large_string", "int", "uint", "bool")
+"""How the types of columns begin that make discrete factors; classes are whole numbers."""
 
 
 def read_dataset(data: Any, items: str | None, factors: str | Sequence[str] | None) -> Source:
@@ -34,12 +34,8 @@ def read_dataset(data: Any, items: str | None, factors: str | Sequence[str] | No
     if items is None and len(could) != 1:
         raise DataError(f"{where}: columns of pictures or arrays are {could}; give items=..., the one to learn from")
     (made,) = chosen(where, items, list(kinds), could)
-    discrete = [
-        name
-        for name, feature in found.features.items()
-        if name != made
-        and (kinds[name] == "ClassLabel" or getattr(feature, "dtype", "")[:3] in ("str", "int", "uin", "boo"))
-    ]
+    types = {name: str(getattr(feature, "dtype", "")) for name, feature in found.features.items()}
+    discrete = [name for name in kinds if name != made and types[name].startswith(DISCRETE)]
     named = chosen(where, factors, list(kinds), discrete)
     return Source(_items(where, found, made), {name: _factor(found, name) for name in named})
 
@@ -49,17 +45,17 @@ def _open(path: Path) -> Any:
         import datasets
     except ModuleNotFoundError as reason:
         raise needed("datasets", "datasets", f"opening {path}") from reason
-    return datasets.load_from_disk(str(path))
+    try:
+        return datasets.load_from_disk(str(path))
+    except Exception as reason:  # pyarrow has errors of its own
+        raise DataError(f"{path}: cannot be opened as a data set ({' '.join(str(reason).split())[:200]})") from reason
 
 
 def _items(where: str, data: Any, name: str) -> np.ndarray:
     """Pictures or arrays, written row by row so that they are in memory once."""
-    array: np.ndarray | None = None
+    array, kind = None, type(data.features[name]).__name__
     for row, value in enumerate(data[name]):
-        picture = np.asarray(
-            value.convert("L" if value.mode in ("1", "L") else "RGB") if hasattr(value, "convert") else value
-        )
-        item = picture.transpose(2, 0, 1) if hasattr(value, "convert") and picture.ndim == 3 else picture
+        item = as_item(f"{where}, row {row}", value, value.mode not in GREY) if kind == "Image" else np.asarray(value)
         if array is None:
             array = np.empty((len(data), *item.shape), item.dtype)
         if item.shape != array.shape[1:]:
@@ -71,13 +67,6 @@ def _items(where: str, data: Any, name: str) -> np.ndarray:
     if array is None:
         raise DataError(f"{where}: the data set has no row")
     return array
-
-
-def _picture(value: Any) -> np.ndarray:
-    """Bytes of a picture, `[height, width]` or `[3, height, width]`."""
-    if value.mode in GREY:
-        return np.asarray(value.convert("L"))
-    return np.asarray(value.convert("RGB")).transpose(2, 0, 1)
 
 
 def _factor(data: Any, name: str) -> list:

@@ -91,6 +91,7 @@ def score_composition(run: Run, temperature: float, samples: int, runs: int, see
         run.splits["test"].recode(),
         reader.predict,
         factors=(first, second),
+        incomplete="skip",
         features=reader.features,
         samples=samples,
         runs=runs,

@@ -30,7 +30,7 @@ class Warp(PlaneMap):
     """
 
     def __init__(self, item_shape: Sequence[int], turns: int = 8, first: float = 0.0):
-        angles = math.radians(first) + torch.arange(turns, dtype=torch.float64) * (2 * math.pi / max(turns, 1))
+        angles = math.radians(first) + torch.arange(max(turns, 0), dtype=torch.float64) * (2 * math.pi / max(turns, 1))
         height, width = (1, 1, *item_shape)[-2:]
         cosine, sine = angles.cos(), angles.sin()
         # Coordinates are from -1 to 1 along both sides, whatever their lengths.
