@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 import coset
 from coset.distributions import standard_normal
 from coset.models import Model
-from coset.networks import GaussianHead, Likelihood, SetPosterior
+from coset.networks import GaussianHead, SetPosterior, build_likelihood
 from coset.shapes import join, spread
 
 
@@ -25,7 +25,7 @@ class GroupedFactorAnalysis(Model):
         self.set_posterior = SetPosterior(size, 32, shared, kind="size", norm="none")
         self.item_posterior = GaussianHead(size + shared, None, own)  # linear
         self.shared, self.own = nn.Linear(shared, size), nn.Linear(own, size, bias=False)
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = build_likelihood(likelihood, self.item_shape)
 
     def infer(self, q, batch):
         c = q.sample("c", self.set_posterior(batch.x, batch.mask), axes="B")  # [B], event [shared]

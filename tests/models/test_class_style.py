@@ -240,7 +240,7 @@ def test_labels_beyond_the_classes_are_refused(table):
         ({"classes": 0}, "classes: too small"),
         ({"style_dim": 0}, "style_dim: too small"),
         ({"features": 0}, "features: too small"),
-        ({"likelihood": "poisson"}, "likelihood: expected one of"),
+        ({"likelihood": "binomial"}, "likelihood: nothing is called"),
         ({"architecture": "strided"}, "convolutions take images"),
     ],
 )

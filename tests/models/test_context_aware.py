@@ -511,7 +511,7 @@ def test_images_of_another_shape_are_refused(shape, wrong):
         {"pooling": "max"},
         {"infer_a": "one"},
         {"z_dim": 0},
-        {"likelihood": "poisson"},
+        {"likelihood": "binomial"},
         {"norm": "group"},
         {"architecture": "convolutional"},
     ],

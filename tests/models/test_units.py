@@ -6,7 +6,7 @@ import torch
 
 from coset import VAE, ClassStyle, ContextAwareLearner, FactorTable, IntrinsicFaces, NeuralStatistician, fit, load
 from coset.errors import ConfigurationError, DataError
-from coset.networks.heads import Likelihood
+from coset.networks.likelihoods.base import build_likelihood
 from coset.networks.units import units_of
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -72,7 +72,8 @@ def test_a_column_in_units_of_its_own_is_learned():
 
 
 def test_densities_and_draws_are_in_the_units_of_the_data():
-    plain, scaled = Likelihood("gaussian", (3,), 0.5), Likelihood("gaussian", (3,), 5.0, ([1.0, 2.0, 3.0], 10.0))
+    plain = build_likelihood("gaussian", (3,), width=0.5)
+    scaled = build_likelihood("gaussian", (3,), ([1.0, 2.0, 3.0], 10.0), 5.0)
     parameters, x = torch.randn(4, 3), torch.randn(4, 3)
     moved = 10 * x + torch.tensor([1.0, 2.0, 3.0])
     difference = plain(parameters).log_prob(x) - scaled(parameters).log_prob(moved)
@@ -98,7 +99,7 @@ def test_units_are_saved(tmp_path):
     model = VAE.for_data(data, z_dim=2, features=8)
     model.save_pretrained(tmp_path)
     torch.testing.assert_close(load(tmp_path).embed(data.x()), model.embed(data.x()))
-    assert torch.equal(load(tmp_path).likelihood.location, model.likelihood.location)
+    assert torch.equal(load(tmp_path).likelihood.reading.location, model.likelihood.reading.location)
 
 
 @pytest.mark.parametrize("units", [(0.0, 0.0), (0.0, -1.0), (np.nan, 1.0), (0.0,), "ab", ([1.0, 2.0], 1.0)])

@@ -19,7 +19,8 @@ VIEWS = """
 from torch import nn
 from coset.distributions import standard_normal
 from coset.models.base import Model
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
+from coset.networks.likelihoods.base import build_likelihood
 from coset.queries import ItemQueries
 from coset.shapes import join
 
@@ -34,7 +35,8 @@ class TwoViews(ItemQueries, Model):
         self.item_shape, self.z_dim = tuple(item_shape), z_dim
         self.z_posterior = GaussianHead(item_shape[0] + sound, 8, z_dim, norm="none")
         self.decoder, self.sounds = nn.Linear(z_dim, item_shape[0]), nn.Linear(z_dim, sound)
-        self.likelihood, self.sound = Likelihood(likelihood, self.item_shape), Likelihood("gaussian", (sound,))
+        self.likelihood = build_likelihood(likelihood, self.item_shape)
+        self.sound = build_likelihood("gaussian", (sound,))
 
     def infer(self, q, batch):
         silence = batch.x.new_zeros(*batch.shape, self.sounds.out_features)
@@ -69,7 +71,8 @@ def test_a_model_observes_two_views(drop):
 HEADS = """
 from torch import nn
 from coset.models.base import Model
-from coset.networks.heads import FlowHead, Likelihood, MixtureHead
+from coset.networks.heads import FlowHead, MixtureHead
+from coset.networks.likelihoods.base import build_likelihood
 from coset.queries import ItemQueries
 
 
@@ -82,7 +85,7 @@ class FlowPrior(ItemQueries, Model):
         self.z_posterior = MixtureHead(item_shape[0], 8, z_dim, components, norm="none")
         self.z_prior = FlowHead(1, 8, z_dim)
         self.decoder = nn.Sequential(nn.Linear(z_dim, 16), nn.ReLU(), nn.Linear(16, item_shape[0]))
-        self.likelihood = Likelihood(likelihood, self.item_shape)
+        self.likelihood = build_likelihood(likelihood, self.item_shape)
 
     def infer(self, q, batch):
         q.sample("z", self.z_posterior(batch.x))

@@ -1,7 +1,7 @@
 """Sets as they were found, each an array of its own length."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -105,9 +105,9 @@ class SetCollection:
         """Smallest and largest number in any item, on the scale that items come out with."""
         return self.table.range()
 
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each number of the items, `[*item_shape]`."""
-        return self.table.moments()
+    def blocks(self) -> Iterator[Tensor]:
+        """All items `[n, *item_shape]`, block by block."""
+        return self.table.blocks()
 
     @property
     def full_scale(self) -> int | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from coset.arguments import checked
-from coset.batch import as_numbers, full_scale_of, moments_of
+from coset.batch import as_numbers, full_scale_of
 from coset.cells import BLOCK
 from coset.codes import Coded, coded, occurring, read_vocabulary, recode
 from coset.data.factors import encode
@@ -177,10 +177,9 @@ class FactorTable(FromSources):
         scale = self.full_scale or 1
         return low / scale, high / scale
 
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each number of the items, `[*item_shape]`, on the scale of `x`."""
-        scaled = (as_numbers(block, torch.float64, self.full_scale) for block in self._blocks())
-        return moments_of(scaled, self.item_shape)
+    def blocks(self) -> Iterator[Tensor]:
+        """All items `[n, *item_shape]`, block by block, in double precision, on the scale of `x`."""
+        return (as_numbers(block, torch.float64, self.full_scale) for block in self._blocks())
 
     def on_scale(self, full_scale: int | None) -> "FactorTable":
         """The same table, its bytes read on another scale: that of the data which a model was built for."""

@@ -12,6 +12,7 @@ from coset.discovery import classes
 from coset.errors import ConfigurationError, nearest
 from coset.networks.actions.base import Action
 from coset.networks.items import ItemEncoder
+from coset.networks.likelihoods.base import Likelihood
 from coset.shapes import spread
 from coset.sites import group
 from coset.trace import Trace
@@ -36,20 +37,21 @@ class ActingContexts(nn.Module):
     Args:
         actions: context → name of an action, or `{"class": NAME, option: value}`, in the order in which they act.
         contexts: names of all contexts of the model.
-        item_shape: of the items.
+        likelihood: of the items.
         features: size of an item's features.
 
     Raises:
-        ConfigurationError: An action of no context, an unknown one, or one for other items.
+        ConfigurationError: An unknown action, or one for other items.
     """
 
-    def __init__(self, actions: Mapping[str, Any], contexts: Sequence[str], item_shape: Sequence[int], features: int):
+    def __init__(self, actions: Mapping[str, Any], contexts: Sequence[str], likelihood: Likelihood, features: int):
         super().__init__()
-        for name in actions:
-            if name not in contexts:
-                raise ConfigurationError(f"actions: no context {name!r}; {nearest(name, contexts)}")
-            if "." in name:
-                raise ConfigurationError(f"actions: a context that acts cannot have a dot in its name, as {name!r} has")
+        item_shape = likelihood.item_shape
+        if actions and likelihood.parameter_shape != item_shape:
+            raise ConfigurationError(
+                f"actions: act where a decoder gives one number for each of an item's; {type(likelihood).__name__} "
+                f"takes {list(likelihood.parameter_shape)} for items of shape {list(item_shape)}"
+            )
         self.columns = {name: list(contexts).index(name) for name in actions}
         self.actions: Any = nn.ModuleList(_build(value, item_shape) for value in actions.values())
         self.scores: Any = nn.ModuleList(nn.Linear(features, 1) for _ in actions)
@@ -118,6 +120,28 @@ class ActingContexts(nn.Module):
         varying = trace.sample(SITES[1].format(name), _one_of(of_items), axes="BN", mask=elsewhere)
         share = here[:, None, None]
         return share * spread(constant, items) + (1 - share) * varying
+
+
+def check_actions(actions: Mapping[str, Any], contexts: Sequence[str], known: bool) -> None:
+    """Refuse actions that the contexts of a model cannot have.
+
+    Args:
+        actions: context → action.
+        contexts: names of all contexts.
+        known: whether sets tell which contexts are constant.
+
+    Raises:
+        ConfigurationError: An action of no context, of all of them, or of contexts whose constancy is to be found.
+    """
+    if actions and not known:
+        raise ConfigurationError("actions are found where `a` is known; leave out either actions or infer_a")
+    for name in actions:
+        if name not in contexts:
+            raise ConfigurationError(f"actions: no context {name!r}; {nearest(name, contexts)}")
+        if "." in name:
+            raise ConfigurationError(f"actions: a context that acts cannot have a dot in its name, as {name!r} has")
+    if actions and set(contexts) <= actions.keys():
+        raise ConfigurationError(f"actions: one context or more has to be free to act upon; all of {contexts} act")
 
 
 def _total(logits: Tensor, mask: Tensor | None) -> Tensor:

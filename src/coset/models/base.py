@@ -12,9 +12,8 @@ from torch import Tensor
 from coset.batch import SetBatch
 from coset.codes import coded, plain, recode
 from coset.errors import DataError, nearest
-from coset.models.description import SizeFromLabel, describe, likelihood_for, size_from
+from coset.models.description import SizeFromLabel, describe, measure_likelihood, size_from
 from coset.models.saving import Saved
-from coset.networks.units import units_of
 from coset.programs import Programs
 from coset.queries import Queries
 from coset.trace import Partial, Trace
@@ -58,15 +57,14 @@ class Model(Queries, Saved):
             if name not in found.names:
                 raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, found.names)}")
         parameters = inspect.signature(cls).parameters
-        if "likelihood" in parameters and "likelihood" not in options:
-            options["likelihood"] = likelihood_for(found.low, found.high)
-        if options.get("likelihood") == "gaussian" and "units" in parameters and "units" not in options:
-            options["units"] = units_of(*found.moments())
+        if "likelihood" in parameters:
+            measured = measure_likelihood(options.get("likelihood"), found, options.get("units"))
+            options |= {name: value for name, value in measured.items() if name in parameters}
         if "contexts" in parameters and "contexts" not in options:
             one = parameters["contexts"].default is not inspect.Parameter.empty  # a default stands for a single context
             options["contexts"] = list(contexts or (found.names[:1] if one else found.names)) or ["context"]
         model = cls(found.item_shape, **size_from(cls.size_from_label, data, options), **options)  # type: ignore[call-arg]
-        model.check_range(found.low, found.high)
+        model.check_data(found, what="items")
         model.full_scale = found.full_scale
         named = {name for names in model.labels.values() for name in names} | set(model.contexts)
         model.values = {name: list(known) for name, known in found.values.items() if name in named}
@@ -110,11 +108,42 @@ class Model(Queries, Saved):
         if self.full_scale is None:
             self.full_scale = data.full_scale
         data = data.on_scale(self.full_scale)
-        self.check_range(*data.range(), what="data")
+        self.check_data(data)
         for name in {name for names in self.labels.values() for name in names}:
             if name in getattr(data, "factors", {}):
                 self._as_built(name, data.factors[name])
         return data
+
+    def emit(self, p: Trace, parameters: Tensor) -> Tensor:
+        """Visit the site `x` of the generative program, given what the decoder says of items, and return its value.
+
+        Where the likelihood takes the total of an item as given and no x tells it, it is drawn at the site `library`,
+        `[B, N]`.
+
+        Args:
+            p: the trace of the program.
+            parameters: `[..., B, N, *parameter_shape]`, see `coset.networks.likelihoods.Likelihood`.
+        """
+        library = self.likelihood.library
+        if library is None:
+            return p.sample("x", self.likelihood(parameters), axes="BN")
+        x = p.observed.get("x")
+        if isinstance(x, Tensor):
+            total = library.of(x, len(self.item_shape))
+        else:
+            lead = parameters.shape[: parameters.ndim - len(self.likelihood.parameter_shape)]
+            total = p.sample("library", library(lead[-2:]), axes="BN")
+        return p.sample("x", self.likelihood(parameters, total), axes="BN")
+
+    def check_data(self, data: Any, what: str = "data") -> None:
+        """Refuse data that the likelihood does not take; where each item has to be looked at, block by block.
+
+        Raises:
+            DataError: Saying which numbers it takes, and what to do.
+        """
+        closely = self.likelihood.counts or len(self.likelihood.parts)
+        for x in data.blocks() if closely else [torch.tensor(data.range(), dtype=torch.float64)]:
+            self.check_items(x, what)
 
     def _as_built(self, name: str, codes: Tensor) -> Tensor:
         """Codes of a factor in the numbering of the data that the model was built for."""

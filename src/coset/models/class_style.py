@@ -10,7 +10,7 @@ Generative process (Kingma et al. 2014, model M2; Siddharth et al. 2017, figure 
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,9 @@ from coset.batch import SetBatch
 from coset.distributions import standard_normal
 from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
 from coset.networks.normalization import Normalization
 from coset.networks.units import Units
 from coset.queries import ItemQueries, inference
@@ -36,7 +37,8 @@ class ClassStyle(ItemQueries, Model):
         item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`.
         classes: V.
         label: the factor that tells the class, where it is known.
-        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values, `negative-binomial` for counts,
+            or another one of `coset.networks.likelihoods`.
         style_dim: Z, dimensions of the style.
         features: units of the last layer of the encoder, and of the first of the decoder.
         architecture: of the encoder and the decoder, see `ItemEncoder`; by the items' shape where None.
@@ -62,7 +64,7 @@ class ClassStyle(ItemQueries, Model):
         item_shape: Sequence[int],
         classes: int,
         label: str = "class",
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: LikelihoodName = "bernoulli",
         style_dim: int = 50,
         features: int = 256,
         architecture: Architecture | None = None,
@@ -77,11 +79,12 @@ class ClassStyle(ItemQueries, Model):
         self.item_shape, self.style_dim = tuple(item_shape), style_dim
         self.discrete, self.labels = {"class": classes}, {"class": [label]}
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.likelihood = build_likelihood(likelihood, self.item_shape, units)
+        networks = features, architecture, channels, norm
+        self.encoder = ItemEncoder(self.item_shape, *networks, self.likelihood.reading)
         self.class_posterior = nn.Linear(self.encoder.features, classes)
         self.style_posterior = GaussianHead(self.encoder.features + classes, None, style_dim)
-        self.decoder = ItemDecoder(classes + style_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
+        self.decoder = ItemDecoder(classes + style_dim, self.likelihood.parameter_shape, *networks)
 
     def infer(self, q: Trace | Repeated, batch: SetBatch) -> None:
         """q(class | x) q(style | x, class)."""
@@ -91,7 +94,7 @@ class ClassStyle(ItemQueries, Model):
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
         """p(class) p(style) p(x | class, style)."""
-        return p.sample("x", self.likelihood(self.decode_latents(*self.latents(p, shape), p.mask)))
+        return self.emit(p, self.decode_latents(*self.latents(p, shape), p.mask))
 
     def latents(self, p: Trace | Repeated, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """p(class) p(style)."""

@@ -12,7 +12,7 @@ How a context acts may be said: it then does one of V things to what z and the f
 undoes before it reads these. So an item is recognised in a combination that was never observed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,11 +23,12 @@ from torch.distributions import Bernoulli, Distribution, Independent, OneHotCate
 from coset.batch import SetBatch
 from coset.distributions import natural_parameters, probability_vector
 from coset.errors import ConfigurationError, DataError
-from coset.models.acting import SITES, ActingContexts
+from coset.models.acting import SITES, ActingContexts, check_actions
 from coset.models.base import Model
 from coset.networks.contexts import SeparateContexts, TiedContexts
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
 from coset.networks.normalization import Normalization
 from coset.networks.pooling import StatisticNetwork
 from coset.networks.units import Units
@@ -39,7 +40,7 @@ from coset.trace import Trace
 RELAXED = {"discrete": {"a": "straight-through"}, "relaxation": [1.0, 0.5]}
 """How an unknown a is drawn while it is learned: the temperature falls over training (thesis 6.4.3)."""
 
-TIED = {
+TIED: dict[str, Any] = {
     "class": "Penalised",
     "bound": {"class": "EvidenceLowerBound"},
     "penalties": [
@@ -64,7 +65,8 @@ class ContextAwareLearner(SetQueries, Model):
     Args:
         item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`, sides from 8 up for convolutions.
         contexts: names of the K ≥ 1 contexts.
-        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values, `negative-binomial` for counts,
+            or another one of `coset.networks.likelihoods`.
         pooling: `mean` is the papers' model; `product` ties constant and varying contexts and pools by product of
             experts, which recombines far better.
         context_dim: C, dimensions of each context.
@@ -99,7 +101,7 @@ class ContextAwareLearner(SetQueries, Model):
         self,
         item_shape: Sequence[int],
         contexts: Sequence[str],
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: LikelihoodName = "bernoulli",
         pooling: Literal["product", "mean"] = "product",
         context_dim: int = 64,
         z_dim: int = 16,
@@ -123,10 +125,7 @@ class ContextAwareLearner(SetQueries, Model):
         for name, size in dict(context_dim=context_dim, z_dim=z_dim, features=features, hidden=hidden).items():
             if size < 1:
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
-        if actions and infer_a is not None:
-            raise ConfigurationError("actions are found where `a` is known; leave out either actions or infer_a")
-        if actions and set(contexts) <= actions.keys():
-            raise ConfigurationError(f"actions: one context or more has to be free to act upon; all of {contexts} act")
+        check_actions(actions or {}, contexts, infer_a is None)
         self.item_shape = tuple(item_shape)
         self.contexts = list(contexts)
         self.infer_a = infer_a
@@ -136,13 +135,14 @@ class ContextAwareLearner(SetQueries, Model):
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim
         tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.likelihood = build_likelihood(likelihood, self.item_shape, units)
+        networks = features, architecture, channels, norm
+        self.encoder = ItemEncoder(self.item_shape, *networks, self.likelihood.reading)
         self.coding = tie(count, context_dim, features, hidden, norm)
         self.z_posterior = GaussianHead(features + joined, hidden, z_dim, norm=norm)
         self.z_prior = GaussianHead(joined, hidden, z_dim, norm=norm)
-        self.decoder = ItemDecoder(joined + z_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
-        self.acting = ActingContexts(actions or {}, self.contexts, self.item_shape, self.encoder.features)
+        self.decoder = ItemDecoder(joined + z_dim, self.likelihood.parameter_shape, *networks)
+        self.acting = ActingContexts(actions or {}, self.contexts, self.likelihood, self.encoder.features)
         self.context_dim = max(context_dim, *self.acting.sizes.values(), 0)  # of a code: it may be a choice
         if infer_a is not None:
             # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
@@ -153,7 +153,7 @@ class ContextAwareLearner(SetQueries, Model):
             self.discrete = self.acting.groups
             self.codes = (*(SITES[1].format(name) for name in self.acting.sizes), *self.codes)
             bound |= self.acting.drawn
-        self.default_objective = TIED | {"bound": bound} if pooling == "product" else bound
+        self.default_objective = _tied(bound, self.acting.groups) if pooling == "product" else bound
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3.
@@ -191,7 +191,7 @@ class ContextAwareLearner(SetQueries, Model):
         context = self._select(a, constant, varying)
         z = p.sample("z", self.z_prior(context, p.mask), axes="BN")
         parameters = self.acting.do(self.decoder(join(context, z), p.mask), chosen)
-        return p.sample("x", self.likelihood(parameters), axes="BN")
+        return self.emit(p, parameters)
 
     def _encode(self, q: Trace, x: Tensor, a: Tensor) -> tuple[Any, Tensor]:
         """What the posteriors of contexts need of items, and their features, with all actions undone: `[..., B, N, F]`.
@@ -274,6 +274,17 @@ class ContextAwareLearner(SetQueries, Model):
 def _reading(batch: SetBatch, sample: bool) -> Trace:
     """A trace that reads how contexts act, by draws or at the most probable."""
     return Trace(mask=batch.mask, temperature=float(sample))
+
+
+def _tied(bound: Mapping[str, Any], groups: Collection[str]) -> dict[str, Any]:
+    """The objective of tied contexts, where contexts that act are taught to items as well."""
+    tied: dict[str, Any] = TIED | {"bound": bound}
+    if groups:
+        schedule = TIED["schedule"]
+        ends = {end: schedule[end] | {"agreement": weight} for end, weight in (("first", 0.0), ("last", 1.0))}
+        tied["penalties"] = [*TIED["penalties"], {"class": "ItemAgreement", "groups": list(groups)}]
+        tied["schedule"] = schedule | ends
+    return tied
 
 
 def _varying_mask(a: Tensor, items: int) -> Tensor:

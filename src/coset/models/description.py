@@ -1,15 +1,19 @@
 """What a model has to know of the data it is built for."""
 
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from coset.batch import as_numbers, as_tensor, full_scale_of, moments_of
+from coset.batch import as_numbers, as_tensor, full_scale_of
 from coset.errors import DataError, nearest
+from coset.networks.likelihoods.base import LikelihoodName, find_likelihood
+from coset.networks.likelihoods.columns import by_name
+from coset.networks.units import Units
 
 OVERSHOOT = 0.05
 """How far beyond [0, 1] numbers may lie that were probably meant to be in it, as after resampling pictures."""
@@ -37,21 +41,25 @@ class Description:
 
     Attributes:
         item_shape: of one item.
-        low: smallest number of any item.
-        high: the largest.
+        bounds: smallest and largest number of any item.
         names: of what sets may hold constant.
         values: of discrete factors.
         full_scale: the byte that stands for 1; None where items are no bytes.
-        moments: gives mean and standard deviation of each number of the items, `[*item_shape]`; reads all of them.
+        blocks: gives the items anew, as numbers, block by block, `[n, *item_shape]`.
+        feature_names: of the numbers of an item, where the data has such.
     """
 
     item_shape: tuple[int, ...]
-    low: float
-    high: float
+    bounds: tuple[float, float]
     names: list[str]
     values: Mapping[str, list]
     full_scale: int | None
-    moments: Callable[[], tuple[Tensor, Tensor]]
+    blocks: Callable[[], Iterator[Tensor]]
+    feature_names: Sequence[str] = ()
+
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest number of any item."""
+        return self.bounds
 
 
 def describe(data: Any) -> Description:
@@ -64,8 +72,8 @@ def describe(data: Any) -> Description:
         names = list(getattr(data, "contexts", None) or data.factors)
         values = getattr(data, "values", None)
         known = values if isinstance(values, dict) else {}
-        low, high = data.range()
-        return Description(tuple(data.item_shape), low, high, names, known, data.full_scale, data.moments)
+        columns = tuple(getattr(getattr(data, "table", data), "feature_names", None) or ())
+        return Description(tuple(data.item_shape), data.range(), names, known, data.full_scale, data.blocks, columns)
     listed = isinstance(data, Sequence) and not isinstance(data, str)
     parts = [as_tensor(part) for part in (data if listed else [data])]
     if (
@@ -79,11 +87,37 @@ def describe(data: Any) -> Description:
     bounds = [part.aminmax() for part in parts]
     low, high = min(float(b.min) for b in bounds), max(float(b.max) for b in bounds)
 
-    def moments() -> tuple[Tensor, Tensor]:
-        return moments_of((as_numbers(part, torch.float64, full_scale) for part in parts), shape)
+    def blocks() -> Iterator[Tensor]:
+        return (as_numbers(part, torch.float64, full_scale) for part in parts)
 
-    scale = full_scale or 1
-    return Description(tuple(shape), low / scale, high / scale, ["context"] if listed else [], {}, full_scale, moments)
+    scale, names = full_scale or 1, ["context"] if listed else []
+    return Description(tuple(shape), (low / scale, high / scale), names, {}, full_scale, blocks)
+
+
+def measure_likelihood(given: LikelihoodName | None, found: Description, units: Units | None) -> dict[str, Any]:
+    """The options `likelihood` and `units` of a model, with what follows from its data.
+
+    Args:
+        given: a likelihood; column → likelihood, for vectors with named columns; or None, to be chosen.
+        found: the data.
+        units: those that a user gave.
+
+    Raises:
+        DataError: Items are not finite.
+        ConfigurationError: Nothing is called so, or columns are named that the data does not have.
+    """
+    if not all(math.isfinite(bound) for bound in found.bounds):
+        raise DataError("items: contain NaN or infinity; drop or fill those items first")
+    if given is None:
+        given = likelihood_for(*found.bounds)
+    elif isinstance(given, Mapping) and not isinstance(given.get("class"), str):
+        given = by_name(given, found.feature_names)
+    kind, options = find_likelihood(given)
+    told = {} if units is None else {"units": units}
+    measured = kind.complete(told | options, found.blocks, found.item_shape)
+    units = measured.pop("units", None)
+    likelihood = given if measured == options else {"class": kind.__name__, **measured}
+    return {"likelihood": likelihood} | ({} if units is None else {"units": units})
 
 
 def likelihood_for(low: float, high: float) -> Literal["bernoulli", "gaussian"]:

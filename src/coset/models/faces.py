@@ -11,7 +11,7 @@ Generative process (Siddharth et al. 2017, section 4.2), for each photograph on 
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,8 +22,10 @@ from coset.distributions import standard_normal
 from coset.errors import ConfigurationError
 from coset.models.base import Model, SizeFromLabel
 from coset.networks.distortions import local_contrast
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
+from coset.networks.likelihoods.real import Gaussian
 from coset.networks.normalization import Normalization
 from coset.networks.units import Units
 from coset.queries import ItemQueries, inference
@@ -52,7 +54,8 @@ class IntrinsicFaces(ItemQueries, Model):
         people: V.
         label: the factor that tells the identity, where it is known. The light is told by `light_x`, `light_y` and
             `light_z`; in data without these it is found with the rest.
-        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values, `negative-binomial` for counts,
+            or another one of `coset.networks.likelihoods`.
         shading_dim: dimensions of the shading.
         reflectance_dim: dimensions of the reflectance.
         features: units of the last layer of the encoder, of the first of the decoder, and of those between identity,
@@ -81,7 +84,7 @@ class IntrinsicFaces(ItemQueries, Model):
         item_shape: Sequence[int],
         people: int,
         label: str = "identity",
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: LikelihoodName = "bernoulli",
         architecture: Architecture | None = None,
         shading_dim: int = 20,
         reflectance_dim: int = 20,
@@ -98,17 +101,21 @@ class IntrinsicFaces(ItemQueries, Model):
         self.item_shape = tuple(item_shape)
         self.discrete, self.labels = {"identity": people}, {"identity": [label], "light": list(DIRECTION)}
         architecture = architecture or default_architecture(self.item_shape)
-        self.face_encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.likelihood = build_likelihood(likelihood, self.item_shape, units)
+        networks = features, architecture, channels, norm
+        self.face_encoder = ItemEncoder(
+            self.item_shape, features, architecture, channels, norm, self.likelihood.reading
+        )
+        self.encoder = ItemEncoder(self.item_shape, *networks, self.likelihood.reading)
         self.identity_posterior = nn.Linear(self.encoder.features, people)
         self.light_posterior = GaussianHead(self.encoder.features, None, 3)
         self.reflectance_posterior = GaussianHead(self.encoder.features, None, reflectance_dim)
         self.shading = GaussianHead(people + 3, features, shading_dim, norm=norm)
         self.reflectance = GaussianHead(people, None, reflectance_dim)
         inputs = shading_dim + reflectance_dim
-        self.decoder = ItemDecoder(inputs, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
-        if likelihood == "gaussian":  # from a width of 1, thousands of steps would lead to that of intensities
+        self.decoder = ItemDecoder(inputs, self.likelihood.parameter_shape, *networks)
+        # from a width of 1, thousands of steps would lead to that of intensities
+        if isinstance(self.likelihood, Gaussian) and self.likelihood.learned == "element":
             nn.init.constant_(self.likelihood.raw_scale, -3.0)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
@@ -127,7 +134,7 @@ class IntrinsicFaces(ItemQueries, Model):
         light = p.sample("light", standard_normal(like.new_zeros(*shape, 3)))
         shading = p.sample("shading", self.shading(join(identity, light), p.mask))
         reflectance = p.sample("reflectance", self.reflectance(identity))
-        return p.sample("x", self.likelihood(self.decoder(join(shading, reflectance), p.mask)))
+        return self.emit(p, self.decoder(join(shading, reflectance), p.mask))
 
     def _recognise(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits of the people on photographs `[..., *item_shape]`, read from what a change of light leaves alone."""

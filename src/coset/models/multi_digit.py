@@ -9,7 +9,7 @@ Generative process (Siddharth et al. 2017, figure 8), for each canvas on its own
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,8 @@ from coset.models.base import Model, SizeFromLabel
 from coset.models.class_style import ClassStyle
 from coset.networks.convolutional import convolutions
 from coset.networks.heads import GaussianHead
+from coset.networks.likelihoods.base import Blocks, Likelihood
+from coset.networks.likelihoods.reading import InUnits
 from coset.networks.mlp import layers
 from coset.networks.placing import glimpse, place
 from coset.programs import evaluating, fixed
@@ -101,7 +103,7 @@ class MultiDigit(ItemQueries, Model):
         self.layout = layers(channels[-1] * side * side, [features], norm="layer")
         self.where_posterior = GaussianHead(features + most + 1, features, 3, most, norm="layer")
         self.where_prior = nn.Parameter(torch.zeros(most + 1, 6))
-        self.likelihood = PixelProbabilities()
+        self.likelihood = PixelProbabilities(self.item_shape, InUnits(self.item_shape))
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(count | x) Π_r q(where_r | x, count) q(class_r | piece_r) q(style_r | piece_r, class_r)."""
@@ -168,12 +170,17 @@ class MultiDigit(ItemQueries, Model):
         return _window(q["where"].value).masked_fill(absent.unsqueeze(-1), torch.nan)[:, 0]
 
 
-class PixelProbabilities(nn.Module):
+class PixelProbabilities(Likelihood):
     """p(x | canvas) of a canvas of ink: Bernoulli, with the ink kept between 0.01 and 0.99."""
 
-    kind = "bernoulli"
+    low, high = 0.0, 1.0
 
-    def forward(self, ink: Tensor) -> Independent:
+    @classmethod
+    def complete(cls, options: Mapping[str, Any], blocks: Blocks, item_shape: tuple[int, ...]) -> dict[str, Any]:
+        """As they are: 0 and 1 are its units."""
+        return dict(options)
+
+    def forward(self, ink: Tensor, library: Tensor | None = None) -> Independent:
         """Map canvases `[..., H, W]` to a distribution over them."""
         return Independent(Bernoulli(probs=ink.clamp(LEAST, MOST), validate_args=False), 2)
 

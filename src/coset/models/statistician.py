@@ -19,8 +19,9 @@ from coset.batch import SetBatch
 from coset.distributions import standard_normal
 from coset.errors import ConfigurationError, ShapeError
 from coset.models.base import Model
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
 from coset.networks.normalization import Normalization
 from coset.networks.pooling import SetPosterior, pooled
 from coset.networks.units import Units
@@ -42,7 +43,8 @@ class NeuralStatistician(SetQueries, Model):
     Args:
         item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`, sides from 8 up for convolutions.
         contexts: the name of what a set holds constant, one.
-        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values, `negative-binomial` for counts,
+            or another one of `coset.networks.likelihoods`.
         pooling: how items make the posterior of the context, `mean` (the papers'), `size` or `product`; see
             `SetPosterior`.
         context_dim: C, dimensions of the context.
@@ -72,7 +74,7 @@ class NeuralStatistician(SetQueries, Model):
         self,
         item_shape: Sequence[int],
         contexts: Sequence[str] = ("context",),
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: LikelihoodName = "bernoulli",
         pooling: Literal["product", "size", "mean"] = "product",
         context_dim: int = 64,
         z_dim: int = 16,
@@ -101,7 +103,8 @@ class NeuralStatistician(SetQueries, Model):
         if pooling == "product":
             self.default_objective = CONTRASTIVE
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.likelihood = build_likelihood(likelihood, self.item_shape, units, width)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, self.likelihood.reading)
         self.context_posterior = SetPosterior(self.encoder.features, hidden, context_dim, pooling, norm)
         above = [context_dim] + [context_dim + z_dim] * (layers - 1)
         self.z_posteriors = nn.ModuleList(
@@ -109,8 +112,7 @@ class NeuralStatistician(SetQueries, Model):
         )
         self.z_priors = nn.ModuleList(GaussianHead(size, hidden, z_dim, norm=norm) for size in above)
         decoded = context_dim + layers * z_dim if skips else z_dim
-        self.decoder = ItemDecoder(decoded, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, width, units)
+        self.decoder = ItemDecoder(decoded, self.likelihood.parameter_shape, features, architecture, channels, norm)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(c | D) Π q(z_1^(n) | c, x^(n)) Π q(z_l^(n) | z_(l-1)^(n), c, x^(n)); thesis A.2.2."""
@@ -140,7 +142,7 @@ class NeuralStatistician(SetQueries, Model):
             )
             layers.append(p.sample(name, prior, axes="BN"))
         parameters = self.decoder(join(known, *layers) if self.skips else layers[-1], p.mask)
-        return p.sample("x", self.likelihood(parameters), axes="BN")
+        return self.emit(p, parameters)
 
     @inference
     def posterior(self, x: Any, mask: Tensor | None = None) -> Independent:

@@ -7,7 +7,7 @@ Generative process (Kingma & Welling 2013; thesis 4.2), for each item on its own
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -15,8 +15,9 @@ from coset.batch import SetBatch
 from coset.distributions import standard_normal
 from coset.errors import ConfigurationError
 from coset.models.base import Model
-from coset.networks.heads import GaussianHead, Likelihood
+from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
 from coset.networks.normalization import Normalization
 from coset.networks.units import Units
 from coset.queries import ItemQueries, inference
@@ -28,7 +29,8 @@ class VAE(ItemQueries, Model):
 
     Args:
         item_shape: event axes of an item: `(D,)`, `(H, W)` or `(C, H, W)`, sides from 8 up for convolutions.
-        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values.
+        likelihood: `bernoulli` for intensities in [0, 1], `gaussian` for real values, `negative-binomial` for counts,
+            or another one of `coset.networks.likelihoods`.
         z_dim: Z, dimensions of the code.
         features: units of the last layer before the code, and of the first after it.
         architecture: `convolutional`, `dense`, `plain` or `none`, see `ItemEncoder`; by the items' shape where None.
@@ -48,7 +50,7 @@ class VAE(ItemQueries, Model):
     def __init__(
         self,
         item_shape: Sequence[int],
-        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        likelihood: LikelihoodName = "bernoulli",
         z_dim: int = 50,
         features: int = 256,
         architecture: Architecture | None = None,
@@ -62,10 +64,10 @@ class VAE(ItemQueries, Model):
                 raise ConfigurationError(f"{name}: expected a whole number from 1 up, got {size}")
         self.item_shape, self.z_dim = tuple(item_shape), z_dim
         architecture = architecture or default_architecture(self.item_shape)
-        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, units)
+        self.likelihood = build_likelihood(likelihood, self.item_shape, units)
+        self.encoder = ItemEncoder(self.item_shape, features, architecture, channels, norm, self.likelihood.reading)
         self.z_posterior = GaussianHead(self.encoder.features, None, z_dim)
-        self.decoder = ItemDecoder(z_dim, self.item_shape, features, architecture, channels, norm)
-        self.likelihood = Likelihood(likelihood, self.item_shape, units=units)
+        self.decoder = ItemDecoder(z_dim, self.likelihood.parameter_shape, features, architecture, channels, norm)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(z | x); thesis 4.2."""
@@ -75,7 +77,7 @@ class VAE(ItemQueries, Model):
         """p(z) p(x | z); thesis 4.2."""
         like = next(self.parameters())
         z = p.sample("z", standard_normal(like.new_zeros(*shape, self.z_dim)), axes="BN")
-        return p.sample("x", self.likelihood(self.decoder(z, p.mask)), axes="BN")
+        return self.emit(p, self.decoder(z, p.mask))
 
     @inference
     def decode_codes(self, z: Any) -> Tensor:

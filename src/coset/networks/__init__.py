@@ -3,8 +3,9 @@
 from coset.networks.augmentation import RandomCopies
 from coset.networks.contexts import AggregatePrior, SeparateContexts, TiedContexts
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
-from coset.networks.heads import FlowHead, GaussianHead, Likelihood, MixtureHead, NaturalHead
+from coset.networks.heads import FlowHead, GaussianHead, MixtureHead, NaturalHead
 from coset.networks.items import ItemDecoder, ItemEncoder
+from coset.networks.likelihoods.base import Likelihood, build_likelihood
 from coset.networks.mlp import MLP, ResidualMLP
 from coset.networks.pooling import SetPosterior, StatisticNetwork
 
@@ -26,4 +27,5 @@ __all__ = [
     "SetPosterior",
     "StatisticNetwork",
     "TiedContexts",
+    "build_likelihood",
 ]

@@ -1,24 +1,18 @@
 """Networks whose outputs are distributions."""
 
-from typing import Literal
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent
 from zuko.flows import NSF
 
 from coset.distributions import (
-    SCALE_FLOOR,
     MixtureNormal,
     at_least_single,
     diagonal_normal,
     linear_parameter,
 )
-from coset.errors import ConfigurationError
 from coset.networks.mlp import MLP
 from coset.networks.normalization import Normalization
-from coset.networks.units import Units, register_units
 from coset.shapes import for_present
 
 
@@ -141,55 +135,3 @@ class NaturalHead(nn.Module):
         )  # [..., count, dim]
         precision = F.softplus(raw) + 1e-6  # the derivative of a square root is infinite at 0
         return linear_parameter(location, precision), precision
-
-
-class Likelihood(nn.Module):
-    """p(x | parameters) for items of a given shape.
-
-    Args:
-        kind: `bernoulli` for intensities in [0, 1], `gaussian` for real values with one learned width per element.
-        item_shape: event axes of an item, such as `(28, 28)`.
-        width: where a learned width begins, in the units of the data; at their scale where None. One that is large for
-            the data says that nothing can be known of an item, and latent variables that tell nothing at first are
-            given up.
-        units: location and scale of real values: what the parameters' 0 and 1 stand for. Densities and draws are in the
-            units of the data.
-
-    Raises:
-        ConfigurationError: Another kind, or a width that is not above the floor of all widths.
-    """
-
-    location: Tensor
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(
-        self,
-        kind: Literal["bernoulli", "gaussian"],
-        item_shape: tuple[int, ...],
-        width: float | None = None,
-        units: Units = (0.0, 1.0),
-    ):
-        super().__init__()
-        register_units(self, item_shape, units)
-        if kind not in ("bernoulli", "gaussian"):
-            raise ConfigurationError(f"unknown likelihood {kind!r}: bernoulli or gaussian")
-        begin = torch.ones_like(self.scale) if width is None else width / self.scale  # in units of the scale
-        if not bool((begin > SCALE_FLOOR).all()):
-            least = SCALE_FLOOR * float(self.scale.max())
-            raise ConfigurationError(f"width: expected a number above {least:g}, got {width}")
-        self.kind, self.item_shape = kind, tuple(item_shape)
-        raw = (begin.double() - SCALE_FLOOR).expm1().log()  # what softplus makes this of
-        self.register_buffer("shift", raw.to(begin.dtype), persistent=False)
-        if kind == "gaussian":
-            self.raw_scale = nn.Parameter(torch.zeros(self.item_shape))
-
-    def forward(self, parameters: Tensor) -> Independent:
-        """Map decoder outputs `[..., *item_shape]` to a distribution over items."""
-        parameters = at_least_single(parameters)
-        if self.kind == "bernoulli":
-            base = Bernoulli(logits=parameters, validate_args=False)
-        else:
-            width = F.softplus(self.raw_scale + self.shift) + SCALE_FLOOR
-            base = Normal(self.location + self.scale * parameters, self.scale * width, validate_args=False)
-        return Independent(base, len(self.item_shape))

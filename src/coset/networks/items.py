@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
 from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided
+from coset.networks.likelihoods.reading import InUnits, Reading
 from coset.networks.mlp import MLP, ResidualMLP, layers
 from coset.networks.normalization import Normalization, normalization
-from coset.networks.units import Units, register_units
 from coset.shapes import for_present
 
 Architecture = Literal["convolutional", "strided", "dense", "plain", "none"]
@@ -55,7 +55,7 @@ class ItemEncoder(nn.Module):
             they are.
         channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
-        units: location, which is taken from items, and scale, by which they are then divided.
+        reading: what it sees of items, such as numbers in units of their own; items as they are where None.
 
     Attributes:
         features: size of the feature vector; of the item itself with `none`.
@@ -64,9 +64,6 @@ class ItemEncoder(nn.Module):
         ConfigurationError: An unknown architecture, a size below 1, or convolutions of items that are no images.
     """
 
-    location: Tensor
-    scale: Tensor
-
     def __init__(
         self,
         item_shape: Sequence[int],
@@ -74,20 +71,20 @@ class ItemEncoder(nn.Module):
         architecture: Architecture,
         channels: Sequence[int] = (16, 32, 64),
         norm: Normalization = "batch",
-        units: Units = (0.0, 1.0),
+        reading: Reading | None = None,
     ):
         super().__init__()
         self.item_shape, self.features = tuple(item_shape), features
-        self.standardizes = register_units(self, self.item_shape, units)
+        self.reading = reading or InUnits(self.item_shape)
         _check_sizes(self.item_shape, architecture, channels)
-        size = math.prod(self.item_shape)
+        size = math.prod(self.reading.shape)
         self.input_shape: tuple[int, ...] = (size,)
         match architecture:
             case "convolutional":
-                self.input_shape = _as_image(self.item_shape)
+                self.input_shape = _as_image(self.reading.shape)
                 self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
             case "strided":
-                self.input_shape = _as_image(self.item_shape)
+                self.input_shape = _as_image(self.reading.shape)
                 self.network = strided(self.input_shape, features, channels, norm)
             case "dense":
                 self.network = ResidualMLP(size, features, norm=norm)
@@ -100,10 +97,12 @@ class ItemEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map items `[..., *item_shape]` to features `[..., features]`, of those that the mask `[...]` leaves."""
-        x = (x - self.location) / self.scale if self.standardizes else x
         # Images may be transposed in memory.
         return for_present(
-            lambda rows: self.network(rows.reshape(-1, *self.input_shape)), x, mask, event_dims=len(self.item_shape)
+            lambda rows: self.network(rows.reshape(-1, *self.input_shape)),
+            self.reading(x),
+            mask,
+            event_dims=len(self.reading.shape),
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,7 +40,8 @@ class Queries(nn.Module, ABC):
 
     Attributes:
         item_shape: event axes of an item.
-        likelihood: the module that gives p(x | …); its `kind` decides which items are accepted.
+        likelihood: the module that gives p(x | …), a `coset.networks.likelihoods.Likelihood`; it says which items it
+            takes.
         contexts: names of the factors that sets hold constant; none for a model of independent items.
         codes: sites that make the code of an item, in this order.
         item_sites: sites of what items do not share, whose spread `temperature` scales.
@@ -123,12 +123,12 @@ class Queries(nn.Module, ABC):
 
         Raises:
             ShapeError: The last axes are not this model's items, or there is none.
-            DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
+            DataError: No numbers, not finite ones, or such as the likelihood does not take.
         """
         x = read_items(items, self.item_shape, self._like, what, self.full_scale)
         if not x.numel():
             raise ShapeError(f"{what}: there is no item in {list(x.shape)}; give at least one")
-        self.check_range(*torch.aminmax(x), what=what)
+        self.check_items(x, what)
         return x
 
     def read_sets(self, x: Any, mask: Any = None, what: str = "x") -> tuple[SetBatch, bool]:
@@ -139,26 +139,22 @@ class Queries(nn.Module, ABC):
 
         Raises:
             ShapeError: These are no sets of this model's items.
-            DataError: No numbers, not finite ones, or some outside [0, 1] for a Bernoulli likelihood.
+            DataError: No numbers, not finite ones, or such as the likelihood does not take.
         """
         batch, single = read_sets(x, mask, self.item_shape, self._like, what, self.full_scale)
-        self.check_range(*torch.aminmax(batch.x), what=what)
+        self.check_items(batch.x, what)
         return batch, single
 
-    def check_range(self, low: Any, high: Any, what: str = "items") -> None:
-        """Refuse values that the likelihood does not take.
+    def check_items(self, x: Tensor, what: str = "items") -> None:
+        """Refuse items `[..., *item_shape]` that are not finite, or that the likelihood does not take.
 
         Raises:
-            DataError: The range from `low` to `high` is not finite, or not within [0, 1] for a Bernoulli likelihood.
+            DataError: Saying which numbers it takes, and what to do.
         """
-        low, high = float(low), float(high)
-        if not (np.isfinite(low) and np.isfinite(high)):
+        if not all(bool(bound.isfinite()) for bound in torch.aminmax(x)):
             raise DataError(f"{what}: contain NaN or infinity; drop or fill those items first")
-        if self.likelihood.kind == "bernoulli" and (low < 0 or high > 1):
-            raise DataError(
-                f"{what}: a Bernoulli likelihood takes values in [0, 1], got [{low:g}, {high:g}]; "
-                "rescale them, or build the model with likelihood='gaussian'"
-            )
+        if fault := self.likelihood.check(x):
+            raise DataError(f"{what}: {fault}")
 
     def read_value(self, site: str, value: Any, n: int, word: str | None = None) -> Tensor:
         """Turn what a user gives for a site of n items into its value `[n, 1, *event]`.

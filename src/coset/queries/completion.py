@@ -180,8 +180,7 @@ def _by_interaction(model: Any, table: Any, known: Cells, wanted: Tensor, seed: 
     unit = (unit if unit.ndim == 0 else unit.flatten()).expand(means.shape[1])
     found = predict_by_interaction(known.levels, means / unit, counts, wanted, known.sizes, seed)
     mean = found.mean * unit
-    if model.likelihood.kind == "bernoulli":
-        mean = mean.clamp(0, 1)
+    mean = mean.clamp(model.likelihood.low, model.likelihood.high)
     return Prediction(mean, found.spread * unit, found.action)
 
 

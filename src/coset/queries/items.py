@@ -23,7 +23,10 @@ class ItemQueries(Queries):
     def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
         """Items as the model sees them, `[n, *item_shape]`: decoded from the centres of posteriors, or from draws."""
         x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        parts = [self.decode((len(part), 1), replay=self.encode(SetBatch(part), sample)) for part in x.split(BLOCK)]
+        parts = [
+            self.decode((len(part), 1), self.likelihood.sizes(part), self.encode(SetBatch(part), sample))
+            for part in x.split(BLOCK)
+        ]
         return torch.cat(parts)[:, 0]
 
     @inference

@@ -83,7 +83,7 @@ class SetQueries(Queries):
         batch, single = self.read_sets(x, mask)
         a = self.read_constant([] if constant is None else constant, len(batch))
         shown = SetBatch(batch.x, a, batch.mask)
-        out = self.decode(shown.shape, replay=self.encode(shown, sample))
+        out = self.decode(shown.shape, self.likelihood.sizes(shown.x), self.encode(shown, sample))
         return out[0] if single else out
 
     @inference
