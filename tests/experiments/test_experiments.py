@@ -98,7 +98,7 @@ def test_unknown_experiment_names_the_nearest(tmp_path):
 def test_readme_table_is_renewed_between_its_markers(tmp_path):
     figures = dict.fromkeys(REQUIRED["rotated-mnist-4"], 12.345) | {"published_mean": 60.5, "published_worst": 0.0}
     (tmp_path / "rotated-mnist-4.json").write_text(json.dumps({"figures": figures}))
-    readme = tmp_path / "README.md"
+    readme = tmp_path / "front.md"
     readme.write_text(
         "before\n<!-- results: written by `coset reproduce readme` -->\nold\n<!-- end of results -->\nafter"
     )
@@ -106,7 +106,9 @@ def test_readme_table_is_renewed_between_its_markers(tmp_path):
     text = readme.read_text()
     assert text.startswith("before") and text.endswith("after") and "old" not in text
     assert "| rotated MNIST, 4 angles | composition, mean % | 60.5 | 12.3 | 12.3 |" in text
-    assert results_table(tmp_path, experiments()) in text
+    assert results_table(tmp_path, experiments(), headline=True) in text and "worst cell" not in text
+    page = (tmp_path / "README.md").read_text()
+    assert results_table(tmp_path, experiments()) in page and "worst cell" in page
     readme.write_text("no markers")
     with pytest.raises(ConfigurationError, match="markers"):
         renew_readme(readme, tmp_path, experiments())

@@ -30,7 +30,7 @@ class OmniglotFewShot(Experiment):
 
     label = "Omniglot, unseen alphabets (published: trained on 30 alphabets, ours on 5)"
     rows = (
-        Row("5-way 1-shot, %", "five_way_one_shot", published="published_five_way_one_shot"),
+        Row("5-way 1-shot, %", "five_way_one_shot", published="published_five_way_one_shot", headline=True),
         Row("5-way 5-shot, %", "five_way_five_shot"),
         Row("20-way 1-shot, %", "twenty_way_one_shot", published="published_twenty_way_one_shot"),
         Row("20-way 5-shot, %", "twenty_way_five_shot"),

@@ -31,7 +31,7 @@ class SemiSupervisedMNIST(Experiment):
 
     label = "MNIST, class and style (published: Siddharth et al. 2017)"
     rows = (
-        Row("error with 100 labels, %", "error_100", published="published_100"),
+        Row("error with 100 labels, %", "error_100", published="published_100", headline=True),
         Row("error with 600 labels, %", "error_600", published="published_600"),
         Row("error with 1,000 labels, %", "error_1000", published="published_1000"),
         Row("error with 3,000 labels, %", "error_3000", published="published_3000"),

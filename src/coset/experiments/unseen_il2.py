@@ -25,9 +25,9 @@ class UnseenIL2(Experiment):
 
     label = "IL-2 responses, ligand × cell, one in ten unseen"
     rows = (
-        Row("R² of unseen responses", "r2"),
+        Row("R² of unseen responses", "r2", headline=True),
         Row("R², additive", "r2_additive"),
-        Row("R², low rank", "r2_low_rank"),
+        Row("R², low rank", "r2_low_rank", headline=True),
         Row("R², kernel ridge", "r2_kernel_ridge"),
     )
 

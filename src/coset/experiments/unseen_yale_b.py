@@ -30,9 +30,9 @@ class UnseenYaleB(Experiment):
 
     label = "Extended Yale B, 20 % of person × light unseen"
     rows = (
-        Row("unseen photographs, PSNR, dB", "psnr"),
+        Row("unseen photographs, PSNR, dB", "psnr", headline=True),
         Row("the same, additive, dB", "psnr_additive"),
-        Row("the same, low rank, dB", "psnr_low_rank"),
+        Row("the same, low rank, dB", "psnr_low_rank", headline=True),
         Row("the same, kernel ridge, dB", "psnr_kernel_ridge"),
     )
 

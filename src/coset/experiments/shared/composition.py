@@ -32,7 +32,7 @@ MADE = ("model", "checkpoints", "logs", "record.json", "composition.png", "recip
 """What a demo leaves in its folder, in the order in which it is removed: the recipe tells that it is one."""
 
 COMPOSITION = (
-    Row("composition, mean %", "mean", published="published_mean", design="paper_design_mean"),
+    Row("composition, mean %", "mean", published="published_mean", design="paper_design_mean", headline=True),
     Row("composition, worst cell %", "worst", published="published_worst", design="paper_design_worst"),
 )
 """What the table says of an experiment that composes."""

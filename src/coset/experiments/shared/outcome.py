@@ -120,19 +120,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the README's table.
+    """A line of the table of results.
 
     Attributes:
         measure: what is measured, in which unit.
         ours: key of the figure.
         published: key of the published figure, if there is one.
         design: key of the figure of the papers' design, trained here.
+        headline: whether it stands in the README as well, which shows a few.
     """
 
     measure: str
     ours: str
     published: str = ""
     design: str = ""
+    headline: bool = False
 
 
 class Experiment(ABC):
@@ -140,7 +142,7 @@ class Experiment(ABC):
 
     Attributes:
         aliases: further names, such as the tables and figures of papers that it repeats.
-        label: what the README's table calls it.
+        label: what the table of results calls it.
         rows: its lines of that table.
     """
 

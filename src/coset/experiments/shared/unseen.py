@@ -48,7 +48,7 @@ TOLD = (
 """What the table says where nothing but that was tried."""
 
 UNSEEN = (
-    Row("unseen combinations, nothing told, mean %", "unseen_mean"),
+    Row("unseen combinations, nothing told, mean %", "unseen_mean", headline=True),
     Row("unseen combinations, nothing told, worst cell %", "unseen_worst"),
     *TOLD,
     Row("unseen combinations, no context acts, mean %", "unseen_mean_free"),
