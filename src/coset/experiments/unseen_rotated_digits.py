@@ -12,4 +12,4 @@ class UnseenRotatedDigits(Experiment):
 
     def run(self, request: Request) -> Outcome:
         """Train, choose, measure and draw."""
-        return unseen_rotated(request)
+        return unseen_rotated(request, steps=300)

@@ -21,9 +21,6 @@ from coset.training.choosing import choose_by_combinations
 SEEDS = (0, 1, 2)
 """Training seeds."""
 
-STEPS = 300
-"""Steps by which the candidates are trained that are chosen among."""
-
 WAYS: Mapping[str, Sequence[str]] = {
     "told": ("--model.actions.rotation.turns=4", "--model.actions.rotation.first=0"),
     "grid": (),
@@ -56,15 +53,21 @@ UNSEEN = (
 """What the table says of an experiment on combinations that were not seen."""
 
 
-def unseen_rotated(request: Request) -> Outcome:
-    """Train in every way and with every seed, choose among the ways by combinations kept out, and measure."""
+def unseen_rotated(request: Request, steps: int, choosing: int = len(SEEDS)) -> Outcome:
+    """Train in every way and with every seed, choose among the ways by combinations kept out, and measure.
+
+    Args:
+        request: what is asked for.
+        steps: of the candidates that are chosen among.
+        choosing: for how many of the seeds a choice is made; those left take the last one.
+    """
     runs = {way: [_run(request, way, seed) for seed in SEEDS] for way in MEASURED}
     results = {way: [_measure(request, run) for run in found] for way, found in runs.items()}
     figures: dict[str, Any] = {}
     for way, found in results.items():
         figures |= {f"{name}_{way}": value for name, value in _summary(found).items()}
-    choices = [request.once(run, "choice", lambda run=run: _choose(run)) for run in runs["grid"]]
-    best = [_run(request, choice["best"], seed) for choice, seed in zip(choices, SEEDS, strict=True)]
+    choices = [request.once(run, "choice", lambda run=run: _choose(run, steps)) for run in runs["grid"][:choosing]]
+    best = [_run(request, choices[min(seed, choosing - 1)]["best"], seed) for seed in SEEDS]
     chosen = [_measure(request, run) for run in best]
     figures |= _summary(chosen) | {"choices": choices, "ceiling_mean": mean(one["ceiling_mean"] for one in chosen)}
     cells = {way: [one["cells"] for one in found] for way, found in results.items()}
@@ -99,10 +102,10 @@ def _run(request: Request, way: str, seed: int) -> Run:
     return request.run(request.name, label=f"{way}-{seed}", overrides=overrides)
 
 
-def _choose(run: Run) -> dict[str, Any]:
+def _choose(run: Run, steps: int) -> dict[str, Any]:
     """Which way composes combinations best that were kept out besides."""
     builds = {way: load_recipe(run.recipe.name, WAYS[way]).model for way in CANDIDATES}
-    choice = choose_by_combinations(builds, run.splits["train"], **{**run.recipe.fit_options(), "steps": STEPS})
+    choice = choose_by_combinations(builds, run.splits["train"], **{**run.recipe.fit_options(), "steps": steps})
     return {"best": choice.best, "distances": choice.distances, "cells": choice.cells}
 
 
