@@ -290,17 +290,18 @@ def test_unseen_combinations_from_training_to_figures(tmp_path, monkeypatch, has
     import coset.experiments.shared.unseen as home
 
     monkeypatch.setattr(home, "SEEDS", (0, 1))
-    monkeypatch.setattr(home, "STEPS", 2)
     tiny_runs(monkeypatch, "--model.features=16", "--model.hidden=8")
-    outcome = reproduce("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results")
+    request = Request("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results")
+    outcome = home.unseen_rotated(request, steps=2, choosing=1)
     check_written(outcome, tmp_path / "results", "unseen-rotated-digits")
     figures = outcome.figures
+    assert len(figures["choices"]) == 1
     for way in ("", "_told", "_grid", "_free"):
         assert 0 <= figures[f"unseen_worst{way}"] <= figures[f"unseen_mean{way}"] <= 100
     assert {choice["best"] for choice in figures["choices"]} <= {"free", "grid", "digit"}
     assert {"additive", "low_rank", "nearest"} <= set(figures["rules"])
     assert (tmp_path / "runs" / "unseen-rotated-digits-told-1").is_dir()
-    recipe = home.unseen_told(Request("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results"))
+    recipe = home.unseen_told(request)
     assert set(recipe.figures) >= {"unseen_mean_told", "unseen_worst_told", "seen_mean_told", "coverage_told"}
     assert (tmp_path / "runs" / "unseen-rotated-digits-1").is_dir()
 

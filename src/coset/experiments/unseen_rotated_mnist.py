@@ -12,4 +12,4 @@ class UnseenRotatedMNIST(Experiment):
 
     def run(self, request: Request) -> Outcome:
         """Train, choose, measure and draw."""
-        return unseen_rotated(request, steps=1000, choosing=1)  # three candidates take half an hour
+        return unseen_rotated(request, steps=600, choosing=1)  # three candidates take half an hour
