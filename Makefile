@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable test-oldest lint format clean
+.PHONY: help demo test test-page test-portable test-oldest lint format clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -16,6 +16,11 @@ demo: .venv/installed  ## the whole story on embedded data, in about two minutes
 
 test: lint  ## lint, types, tests, doctests
 	$(BIN)/pytest
+
+test-page: .venv/installed-dev  ## the pages of `coset explore` in a real browser
+	@command -v chromium chromedriver > /dev/null || { echo "test-page needs a browser: apt-get install chromium chromium-driver"; exit 1; }
+	$(PIP) --editable '.[explore]' selenium
+	$(BIN)/pytest tests/test_page.py
 
 test-portable: .venv/installed-dev  ## the tests as other processors would run them, on one thread and on two
 	ATEN_CPU_CAPABILITY=default $(BIN)/pytest

@@ -1,9 +1,13 @@
 import os
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+
+collect_ignore = [] if shutil.which("chromium") and shutil.which("chromedriver") else ["test_page.py"]
+"""What a machine without a browser cannot show; `make test-page` says what that takes."""
 
 
 @pytest.fixture(autouse=True)

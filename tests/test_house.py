@@ -33,7 +33,7 @@ STOREYS = (
     ("training",),
     ("recipes",),
     ("runs",),
-    ("experiments",),
+    ("experiments", "exploring"),
     ("console",),
     ("commands",),
     ("cli",),

@@ -5,6 +5,7 @@ Heavy libraries are imported where they are used, so that help answers at once.
 
 from coset.commands.asking import complete, compose, condition, evaluate, sample
 from coset.commands.data import data_sets, embed, inspect
+from coset.commands.exploring import explore
 from coset.commands.running import demo, plot, recipes, reproduce, train
 
 COMMANDS = {
@@ -20,6 +21,7 @@ COMMANDS = {
         complete,
         embed,
         evaluate,
+        explore,
         plot,
         reproduce,
     )

@@ -28,6 +28,7 @@ class GaussianHead(nn.Module):
         count: how many; None for a single one without that axis.
         norm: `batch`, `layer` or `none`.
 
+    >>> import torch
     >>> GaussianHead(8, 16, dim=3, count=2)(torch.ones(4, 5, 8)).batch_shape
     torch.Size([4, 5, 2])
     """
@@ -58,6 +59,7 @@ class FlowHead(nn.Module):
         dim: dimensions of its draws.
         transforms: how many are chained.
 
+    >>> import torch
     >>> flow = FlowHead(8, 16, dim=3)(torch.ones(4, 5, 8))
     >>> flow.batch_shape, flow.rsample().shape, flow.log_prob(torch.zeros(4, 5, 3)).shape
     (torch.Size([4, 5]), torch.Size([4, 5, 3]), torch.Size([4, 5]))
@@ -83,6 +85,7 @@ class MixtureHead(nn.Module):
         components: J.
         norm: `batch`, `layer` or `none`.
 
+    >>> import torch
     >>> MixtureHead(8, 16, dim=3, components=5)(torch.ones(4, 5, 8)).rsample().shape
     torch.Size([4, 5, 3])
     """
