@@ -33,6 +33,7 @@ STOREYS = (
     ("training",),
     ("recipes",),
     ("runs",),
+    ("sharing",),
     ("experiments", "exploring"),
     ("console",),
     ("commands",),

@@ -7,6 +7,7 @@ from coset.commands.asking import complete, compose, condition, evaluate, sample
 from coset.commands.data import data_sets, embed, inspect
 from coset.commands.exploring import explore
 from coset.commands.running import demo, plot, recipes, reproduce, train
+from coset.commands.sharing import push
 
 COMMANDS = {
     command.__name__: command
@@ -24,5 +25,6 @@ COMMANDS = {
         explore,
         plot,
         reproduce,
+        push,
     )
 } | {"data": data_sets}

@@ -157,7 +157,8 @@ def evaluate(
 ) -> None:
     """Score compositions of held-out sets with a classifier of real items (the 2018 paper's Table 1 protocol).
 
-    It reads the first context: from items turned upright where the second is a rotation.
+    It reads the first context: from items turned upright where the second is a rotation. The figures are kept in the
+    run's folder, for the card that `coset push` writes.
 
     Args:
         run: folder of a run with two contexts.
@@ -167,13 +168,19 @@ def evaluate(
         seed: of the sets and draws.
         json: print one JSON object and nothing else.
     """
+    from json import dumps as dump
+
     from coset.experiments.shared.composition import score_composition
     from coset.runs import open_run
+    from coset.sharing import EVALUATION
+    from coset.writing import whole
 
     opened = open_run(run)
     needs_contexts(opened.model, len(opened.model.contexts) == 2, "evaluate scores the combinations of two")
     with quiet_stdout(json):
         result = score_composition(opened, temperature, samples, runs, seed)
+    with whole(opened.folder / EVALUATION) as partial:
+        partial.write_text(dump(result.as_dict(), indent=1))
     if json:
         return print_json(result.as_dict())
     print(result.table())

@@ -28,6 +28,8 @@ class Model(Queries, Saved):
         default_objective: what trains the model where nothing else is said: the class and the options of an
             objective, as in a recipe.
         size_from_label: an option that follows from a factor of the data.
+        limitations: where it fails, in words for people who only use it.
+        trained: what it was trained on and how, as far as that is to be told.
         values: the values of the discrete factors that label sites or are contexts, in the order of their codes, as
             they were in the data that the model was built for.
     """
@@ -35,6 +37,8 @@ class Model(Queries, Saved):
     observed: Sequence[str] = ("x",)
     constancy: str | None = None
     default_objective: Mapping[str, Any] = MappingProxyType({"class": "EvidenceLowerBound"})
+    limitations: ClassVar[str] = "What it has not seen, it guesses. Compare it with a simple rule on held-out data."
+    trained: Mapping[str, Any] = MappingProxyType({})
     values: Mapping[str, list] = MappingProxyType({})
     size_from_label: ClassVar[SizeFromLabel | None] = None
 

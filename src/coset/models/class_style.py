@@ -54,6 +54,11 @@ class ClassStyle(ItemQueries, Model):
     (torch.Size([5, 4]), torch.Size([7, 3, 4]))
     """
 
+    limitations = """
+    With few labels it finds classes of its own, which need not be those that are meant. Classes are taken to be
+    equally frequent. The style of one class may mean something else in another.
+    """
+
     codes = ("style",)
     item_sites = ("style",)
     given = MappingProxyType({"code": "class"})

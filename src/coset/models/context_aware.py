@@ -94,6 +94,13 @@ class ContextAwareLearner(SetQueries, Model):
     torch.Size([6, 4])
     """
 
+    limitations = """
+    Combinations that training never saw are composed right only as far as how a context acts is said, or found by
+    leaving out combinations: measure it with coset.metrics.unseen_combinations beside adding the main effects. What
+    is composed varies less than real items do; look at diversity and coverage beside accuracy. Contexts that never
+    vary independently in the data cannot be told apart.
+    """
+
     codes = ("context.varying", "z")
     constancy = "a"
 
@@ -280,10 +287,7 @@ def _tied(bound: Mapping[str, Any], groups: Collection[str]) -> dict[str, Any]:
     """The objective of tied contexts, where contexts that act are taught to items as well."""
     tied: dict[str, Any] = TIED | {"bound": bound}
     if groups:
-        schedule = TIED["schedule"]
-        ends = {end: schedule[end] | {"agreement": weight} for end, weight in (("first", 0.0), ("last", 1.0))}
         tied["penalties"] = [*TIED["penalties"], {"class": "ItemAgreement", "groups": list(groups)}]
-        tied["schedule"] = schedule | ends
     return tied
 
 

@@ -74,6 +74,11 @@ class IntrinsicFaces(ItemQueries, Model):
     (torch.Size([5, 4]), torch.Size([7, 3, 4]))
     """
 
+    limitations = """
+    It knows the people it was trained on and no others, in the pose they were photographed in. Lights from behind
+    and cast shadows are learned by heart rather than computed. It must not be used to identify people.
+    """
+
     codes = ("reflectance",)
     item_sites = ("shading", "reflectance")
     given = MappingProxyType({"identity": "identity", "light": "light"})

@@ -64,6 +64,11 @@ class MultiDigit(ItemQueries, Model):
     (torch.Size([5, 50, 50]), torch.Size([7, 4]))
     """
 
+    limitations = """
+    It counts up to the number it was built for, of things that look like those it was trained on, on an empty
+    canvas. Things that cover each other are missed.
+    """
+
     codes = ("where", "digit.style")
     item_sites = ("digit.style",)
     given = MappingProxyType({"count": "count"})

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from safetensors import SafetensorError
 from torch import Tensor
 
 from coset.arguments import check_arguments, check_names
 from coset.discovery import classes
 from coset.errors import CheckpointError, nearest
+from coset.models.card import write_card
 
 FORMAT = 2
 """Version of what `save_pretrained` writes; raised when old weights no longer fit."""
 
-CHOSEN = ("completion",)
-"""What training may choose for a model, and is saved with it."""
+CHOSEN = ("completion", "trained")
+"""What training chooses for a model or notes of itself, and is saved with it."""
 
 
 class Saved(PyTorchModelHubMixin):
@@ -48,7 +49,7 @@ class Saved(PyTorchModelHubMixin):
         return model
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
-        """Write `config.json` and `model.safetensors` into a folder, each whole or not at all.
+        """Write `config.json`, `model.safetensors` and a model card into a folder, each whole or not at all.
 
         Takes the options of `huggingface_hub.PyTorchModelHubMixin.save_pretrained`, such as `push_to_hub`.
 
@@ -65,13 +66,17 @@ class Saved(PyTorchModelHubMixin):
         config = {"format": FORMAT, "model": type(self).__name__, "values": dict(self.values)}
         config["full_scale"] = self.full_scale
         config |= dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
-        config |= {name: getattr(self, name) for name in CHOSEN if hasattr(self, name)}
+        config |= {name: _as_python(getattr(self, name)) for name in CHOSEN if hasattr(self, name)}
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as whole:
             result = super().save_pretrained(whole, config=config, **options)
             for name in sorted(os.listdir(whole), reverse=True):  # the weights first, then what announces them
                 (Path(whole) / name).chmod(0o666 & ~_mask())  # safetensors writes for its owner alone
                 os.replace(Path(whole) / name, target / name)
         return result
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The card that `save_pretrained` writes beside the weights; takes what `coset.models.card.write_card` does."""
+        return ModelCard(write_card(self, *args, **kwargs))
 
     @classmethod
     def _from_pretrained(cls, *, config: Mapping[str, Any] | None = None, **options: Any) -> Any:
@@ -178,7 +183,7 @@ def _as_python(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, (list, tuple)):
         return [_as_python(part) for part in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _as_python(part) for name, part in value.items()}
     return str(value) if isinstance(value, Path) else value
 

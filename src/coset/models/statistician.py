@@ -70,6 +70,12 @@ class NeuralStatistician(SetQueries, Model):
     torch.Size([3])
     """
 
+    limitations = """
+    It has one context, for whatever the items of a set share: factors that always come together are not told apart.
+    A set of one or two items says little, and its posterior is wide. Sets that differ in what training sets never
+    differed in look alike to it.
+    """
+
     def __init__(
         self,
         item_shape: Sequence[int],

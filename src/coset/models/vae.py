@@ -47,6 +47,11 @@ class VAE(ItemQueries, Model):
     (torch.Size([5, 4]), torch.Size([7, 2]))
     """
 
+    limitations = """
+    Items drawn from it are smoother than real ones, the more so the fewer dimensions its code has. What sets of
+    items share plays no part, and its codes have no names: what a number tells is found by looking.
+    """
+
     def __init__(
         self,
         item_shape: Sequence[int],

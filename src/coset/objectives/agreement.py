@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from coset.distributions import probability_vector
-from coset.objectives.base import Penalty
+from coset.objectives.base import Penalty, straight_line
 from coset.programs import Programs
 from coset.trace import Trace
 
@@ -24,11 +24,12 @@ class ItemAgreement(Penalty):
 
     Args:
         groups: of the sites GROUP.constant, which a set shares, and GROUP.varying, of items.
+        until: the share of training over which it comes in, in a straight line: sets have to know something first.
     """
 
-    def __init__(self, groups: Sequence[str]):
+    def __init__(self, groups: Sequence[str], until: float = 0.1):
         super().__init__()
-        self.groups = list(groups)
+        self.groups, self.until = list(groups), until
 
     def forward(self, programs: Programs, q: Trace, p: Trace) -> dict[str, Tensor]:
         """Return the cross-entropy of each set `[B]`, summed over its items and groups."""
@@ -41,4 +42,4 @@ class ItemAgreement(Penalty):
             wrong = q.expect(wrong, "BN")
             counts = torch.ones_like(wrong) if q.mask is None else q.mask
             total = total + (counts * wrong).sum(-1) * shared.mask.reshape(len(total))  # alike for all particles
-        return {"agreement": total}
+        return {"agreement": total * straight_line((0.0, 1.0, self.until), programs.progress)}

@@ -153,9 +153,24 @@ def _train(
             part.finish(_some_sets(sampler, model))
     model.eval()
     module.record.chosen = settle() if settle else ""
+    model.trained = _told(module, sampler)
     if folder is not None and engine.is_global_zero:
         _write(model, module.record, module.total_steps, folder)
     return module.record
+
+
+def _told(module: SetTraining, sampler: Any) -> dict[str, Any]:
+    """What a model may say of its training: as much as somebody who is given it would ask."""
+    last = module.record.history[-1] if module.record.history else {}
+    bounds = {"bound": last.get("bound"), "bound on held-out sets": last.get("validation")}
+    told = {
+        "items": len(sampler.table),
+        "factors": ", ".join(sampler.table.factors),
+        "steps": module.total_steps,
+        "seed": module.seed,
+        "chosen": module.record.chosen,
+    } | {f"{name}, nats a set": round(value, 3) for name, value in bounds.items() if value is not None}
+    return {name: value for name, value in told.items() if value != ""}
 
 
 def default_objective(model: Model) -> Any:
