@@ -17,11 +17,12 @@ ARGUMENTS = {
     "ContextCycleConsistency": {"site": "context.constant", "fresh": ["z"]},
     "ClassCycleConsistency": {"site": "class"},
     "ConsistencyRegularisation": {"site": "class", "augmentation": RandomCopies()},
+    "ItemAgreement": {"groups": ["two_action"]},
     "Penalised": {"bound": EvidenceLowerBound(), "penalties": []},
     "SleepPhase": {"site": "z", "given": ["a"]},
 }
 """Arguments of those that cannot be built without any."""
-ASKED = {"ClassCycleConsistency": "ClassStyle", "ConsistencyRegularisation": "ClassStyle"}
+ASKED = {"ItemAgreement": "acting", "ClassCycleConsistency": "ClassStyle", "ConsistencyRegularisation": "ClassStyle"}
 """The model that a penalty is asked of, where it asks for sites of its own."""
 
 
@@ -30,7 +31,9 @@ def programs_of(name):
     if name == "ClassStyle":
         model = coset.ClassStyle((8, 8), classes=3, style_dim=2, **small)
     else:
-        model = coset.ContextAwareLearner((8, 8), ["one", "two"], context_dim=2, z_dim=2, hidden=8, **small)
+        acting = {"actions": {"two": {"class": "Warp", "turns": 4}}} if name == "acting" else {}
+        sizes = {"context_dim": 2, "z_dim": 2, "hidden": 8}
+        model = coset.ContextAwareLearner((8, 8), ["one", "two"], **sizes, **acting, **small)
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     batch = SetBatch(torch.rand(4, 3, 8, 8), a, mask, {"class": torch.tensor([[0, 1, -1], [2, -1, -1]] * 2)})

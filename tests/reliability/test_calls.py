@@ -210,7 +210,7 @@ for name, f in {
     "VAE z none": lambda w: VAE((6,), z_dim=None),
     "VAE z nan": lambda w: VAE((6,), z_dim=math.nan),
     "VAE features 0": lambda w: VAE((6,), z_dim=2, features=0),
-    "VAE likelihood": lambda w: VAE((6,), z_dim=2, likelihood="poisson"),
+    "VAE likelihood": lambda w: VAE((6,), z_dim=2, likelihood="binomial"),
     "VAE likelihood none": lambda w: VAE((6,), z_dim=2, likelihood=None),
     "VAE architecture": lambda w: VAE((6,), z_dim=2, architecture="resnet"),
     "VAE norm": lambda w: VAE((6,), z_dim=2, norm="group"),

@@ -178,7 +178,7 @@ class FactorTable(FromSources):
         return low / scale, high / scale
 
     def blocks(self) -> Iterator[Tensor]:
-        """All items `[n, *item_shape]`, block by block, in double precision, on the scale of `x`."""
+        """All items `[n, *item_shape]`, block by block, as numbers on the scale of `x`."""
         return (as_numbers(block, torch.float64, self.full_scale) for block in self._blocks())
 
     def on_scale(self, full_scale: int | None) -> "FactorTable":

@@ -61,7 +61,7 @@ class Model(Queries, Saved):
             if name not in found.names:
                 raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, found.names)}")
         parameters = inspect.signature(cls).parameters
-        if "likelihood" in parameters:
+        if "likelihood" in parameters and options.get("likelihood", "") is not None:  # None is refused below
             measured = measure_likelihood(options.get("likelihood"), found, options.get("units"))
             options |= {name: value for name, value in measured.items() if name in parameters}
         if "contexts" in parameters and "contexts" not in options:

@@ -44,6 +44,9 @@ class Likelihood(nn.Module, ABC):
         item_shape: event axes of an item.
         reading: how encoders see items.
         each: P.
+
+    Raises:
+        ConfigurationError: Items without a number.
     """
 
     low: float = -math.inf
@@ -56,6 +59,8 @@ class Likelihood(nn.Module, ABC):
 
     def __init__(self, item_shape: Sequence[int], reading: Reading, each: int = 1):
         super().__init__()
+        if not item_shape or min(item_shape) < 1:
+            raise ConfigurationError(f"item_shape: expected sizes from 1 up, such as (28, 28), got {tuple(item_shape)}")
         self.item_shape, self.reading, self.each = tuple(item_shape), reading, each
         self.library, self.columns, self.parts = None, (), ()
         # pictures without channels get some where a decoder gives several numbers for each of theirs
