@@ -1,16 +1,15 @@
 """Cards, and a run that goes to the Hub and comes back, by way of a server on this machine."""
 
 import base64
+import functools
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -99,35 +98,46 @@ def hub(refuses=False):
             server.shutdown()
 
 
-def in_a_process(address, home, *words):
-    """Another process, for the Hub's address is read where its library is imported."""
-    settings = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_TOKEN": "hf_none", "HF_HUB_DISABLE_XET": "1"}
-    return subprocess.run(
-        [sys.executable, *words], env=os.environ | settings, capture_output=True, text=True, timeout=120, check=False
-    )
+@pytest.fixture
+def at(monkeypatch, tmp_path):
+    """Have the Hub's library talk to another address."""
+    settings = {"token": "hf_none"}
+
+    def change(address):
+        api = functools.partial(huggingface_hub.HfApi, endpoint=address, **settings)
+        download = functools.partial(
+            huggingface_hub.snapshot_download, endpoint=address, cache_dir=tmp_path / "hub", **settings
+        )
+        monkeypatch.setattr(huggingface_hub, "HfApi", api)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+
+    return change
 
 
-def test_a_run_goes_to_the_hub_with_its_card_and_comes_back(run, tmp_path):
+def test_a_run_goes_to_the_hub_with_its_card_and_comes_back(run, at, capsys):
     with hub() as (address, files):
-        words = ["-m", "coset", "push", str(run.folder), "someone/digits", "--license", "mit"]
-        done = in_a_process(address, tmp_path, *words)
-        assert done.returncode == 0 and "someone/digits" in done.stdout, done.stderr
+        at(address)
+        main(["push", str(run.folder), "someone/digits", "--license", "mit"])
+        assert capsys.readouterr().out.strip() == f"{address}/someone/digits"
         assert set(files) >= {"config.json", "model.safetensors", "README.md"}
         card = files["README.md"].decode()
         assert card == run_card(run, "someone/digits", "mit")
-        lines = card.partition("```python\n")[2].partition("```")[0].replace("embed(items)", "embed(items[:, :1])")
-        code = lines.replace("model.sample(n=8)", "model.sample(n=8, sets=2)[0]").replace(
-            "embed(items[:, :1])", "embed(items)"
-        )
-        loaded = in_a_process(address, tmp_path / "other", "-c", code + "\nprint(codes.shape[0], type(model).__name__)")
-        assert loaded.stdout.split() == ["8", "ContextAwareLearner"], loaded.stderr
+        names = {}
+        exec(card.partition("```python\n")[2].partition("```")[0], names)
+    assert type(names["model"]).__name__ == "ContextAwareLearner"
+    assert names["items"].shape == (8, 8, 8) and len(names["codes"]) == 8
+    for name, weights in names["model"].state_dict().items():
+        assert torch.equal(weights, run.model.state_dict()[name])
 
 
-def test_a_hub_that_refuses_is_one_line(run, tmp_path):
+def test_a_hub_that_refuses_is_one_line(run, at, capsys):
     with hub(refuses=True) as (address, files):
-        done = in_a_process(address, tmp_path, "-m", "coset", "push", str(run.folder), "someone/digits")
-    assert done.returncode == 2 and files == {}
-    assert "someone/digits could not be uploaded" in done.stderr and "hf auth login" in done.stderr
+        at(address)
+        with pytest.raises(SystemExit) as stopped:
+            main(["push", str(run.folder), "someone/digits"])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and files == {}
+    assert "someone/digits could not be uploaded" in said and "hf auth login" in said
     with pytest.raises(ConfigurationError, match="expected user/name, got 'digits'"):
         push(run, "digits")
 
