@@ -61,7 +61,7 @@ def push(run: Run, repository: str, license: str | None = None, private: bool = 
 
     Raises:
         ConfigurationError: A name that is no `user/name`.
-        CheckpointError: The Hub refuses, or cannot be reached; nothing was uploaded.
+        CheckpointError: The Hub refuses, or cannot be reached; no file was uploaded.
     """
     from huggingface_hub import HfApi
 

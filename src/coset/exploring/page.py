@@ -29,7 +29,9 @@ def write_page(views: Exploration, output: Path) -> Path:
     if output.suffix != ".html":
         raise ConfigurationError(f"--html {output}: expected a name that ends in .html")
     text = files("coset.exploring").joinpath("page.html").read_text("utf-8")
-    data = json.dumps(describe_run(views), separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(describe_run(views), separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )  # nothing in it ends the script
     title = html.escape(views.run.recipe.name)
     with whole(output) as partial:
         partial.write_text(text.replace("{{title}}", title).replace("{{data}}", data), "utf-8")
