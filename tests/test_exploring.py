@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from coset.cli import main
+from coset.drawing import draw_series, drawable
 from coset.errors import ConfigurationError
 from coset.exploring.page import Drawer, write_page
 from coset.exploring.views import Exploration, four_lines, sentence
@@ -123,6 +124,42 @@ def test_many_columns_are_cut_to_those_that_vary_most():
     drawer = Drawer(items, [f"gene {index}" for index in range(300)])
     assert len(drawer.columns) == 40 and min(drawer.columns) > 150 and drawer.names[-1].startswith("gene ")
     assert len(drawer.draw(items[0])) == 40
+
+
+def test_series_are_pictures_of_lines(tmp_path):
+    """From an array of series to a page and to the picture that `coset compose` writes."""
+    wave = np.sin(np.arange(20) / 3 + np.arange(2)[:, None])
+    items = np.stack([wave * (1 + row % 3) + row // 3 % 2 for row in range(60)]).astype("float32")
+    np.savez(tmp_path / "waves.npz", items=items, height=np.arange(60) % 3, level=np.arange(60) // 3 % 2)
+    options = [*TINY, "--model.channels=[2, 3]"]
+    main(["train", str(tmp_path / "waves.npz"), "--contexts", "height", "level", "-o", str(tmp_path / "run"), *options])
+    run = open_run(tmp_path / "run")
+    assert run.model.sample(n=2, sets=1, constant=[]).shape == (1, 2, 2, 20)
+    assert type(run.model.encoder.network).__name__ == "ConvolutionalEncoder"
+    _, data = read_page(write_page(Exploration(run), tmp_path / "page.html"))
+    shown = data["grid"]["cells"][0][0]["composed"][0]
+    assert Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1]))).mode == "RGB"
+    main(["compose", str(tmp_path / "run"), "height=2", "level=0", "-o", str(tmp_path / "composed.png")])
+    with Image.open(tmp_path / "composed.png") as image:
+        assert image.size[0] > 100
+
+
+def test_a_series_is_drawn_from_low_to_high_with_a_colour_for_each_channel_and_gaps():
+    series = torch.tensor([[0.0] * 9, [1.0] * 9])
+    series[1, 3:6] = torch.nan
+    drawn = draw_series(series, 0, 1)
+    dark = (drawn.min(0).values < 0.7).float()
+    assert dark[:16].sum() > 20 and dark[-16:].sum() > 60 and dark[20:44].sum() == 0
+    assert dark[:16, 45:51].sum() == 0  # where steps are missing
+    assert drawn[2, 60, 48] > drawn[0, 60, 48] and drawn[0, 3, 10] > drawn[2, 3, 10]  # blue below, red above
+    assert drawable(series[None, None]).shape == (1, 1, 3, 64, 96)
+
+
+def test_pictures_of_many_channels_show_the_first_three():
+    pictures = torch.rand(2, 3, 5, 9, 9)
+    assert torch.equal(drawable(pictures), pictures[:, :, :3])
+    assert torch.equal(drawable(pictures[:, :, :2])[:, :, 2], torch.zeros(2, 3, 9, 9))
+    assert torch.equal(drawable(pictures[:, :, :1]), pictures[:, :, :1])
 
 
 def test_a_model_without_contexts_has_a_map_and_no_grid(tmp_path):

@@ -19,6 +19,7 @@ STOREYS = (
     ("writing",),
     ("discovery",),
     ("shapes",),
+    ("drawing",),
     ("codes",),
     ("cells",),
     ("batch",),

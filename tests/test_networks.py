@@ -15,6 +15,7 @@ from coset.networks import (
     StatisticNetwork,
     build_likelihood,
 )
+from coset.networks.items import default_architecture
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 9), (28, 28), (3, 16, 16), (1, 8, 13), (3, 11, 9)])
@@ -24,6 +25,23 @@ def test_decoder_gives_items_of_the_shape_that_the_encoder_takes(shape, architec
     decoder = ItemDecoder(6, shape, 7, architecture, channels=(2, 3, 4))
     features = encoder(torch.rand(2, 3, *shape))
     assert features.shape == (2, 3, 6) and decoder(features).shape == (2, 3, *shape)
+
+
+@pytest.mark.parametrize(("shape", "architecture"), [((2, 29), None), ((12, 8), "series"), ((5, 9, 8), None)])
+def test_series_and_pictures_of_any_channels_are_decoded_in_their_shape(shape, architecture):
+    architecture = architecture or default_architecture(shape)
+    encoder = ItemEncoder(shape, 6, architecture, channels=(2, 3, 4))
+    decoder = ItemDecoder(6, shape, 7, architecture, channels=(2, 3, 4))
+    features = encoder(torch.rand(2, 3, *shape))
+    assert features.shape == (2, 3, 6) and decoder(features).shape == (2, 3, *shape)
+
+
+def test_convolutions_of_a_series_see_neighbours_in_time_and_no_others():
+    network = ItemEncoder((2, 40), 6, "series", channels=(3, 4), norm="none").network.layers[:-2].eval()  # [n, 4, 20]
+    x = torch.rand(1, 2, 40, requires_grad=True)
+    network(x)[0, :, 0].sum().backward()
+    reached = x.grad[0].abs().sum(0) > 0
+    assert reached[:9].sum() > 4 and not reached[9:].any()  # ± 3 steps before the stride, ± 5 after it
 
 
 @pytest.mark.parametrize("architecture", ["convolutional", "dense"])
@@ -42,15 +60,21 @@ def test_images_that_are_transposed_in_memory_can_be_encoded():
     torch.testing.assert_close(encoder(x), encoder(x.contiguous()), atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 8, 8), (3, 3, 8, 8)])
+@pytest.mark.parametrize("shape", [(5,), (3, 3, 8, 8)])
 def test_convolutions_refuse_what_is_no_image(shape):
     with pytest.raises(ConfigurationError, match="architecture='dense'"):
         ItemEncoder(shape, 6, "convolutional")
 
 
-def test_convolutions_refuse_tiny_images():
+@pytest.mark.parametrize(("shape", "architecture"), [((7, 9), "convolutional"), ((3, 7), "series")])
+def test_convolutions_refuse_tiny_images(shape, architecture):
     with pytest.raises(ConfigurationError, match="8 or more"):
-        ItemEncoder((7, 9), 6, "convolutional")
+        ItemEncoder(shape, 6, architecture)
+
+
+def test_a_vector_is_no_series_until_it_has_a_channel():
+    with pytest.raises(ConfigurationError, match=r"items\[:, None\]"):
+        ItemEncoder((30,), 6, "series")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from coset.drawing import drawable
 from coset.errors import ShapeError
 from coset.writing import whole
 
@@ -37,7 +38,7 @@ def save_rows(items: Tensor, output: Path, separators: Sequence[int] = ()) -> Pa
         separators: numbers of rows after which a coloured rule is drawn.
     """
     if output.suffix != ".npy":
-        return save(grid(items.cpu(), separators=separators), output)
+        return save(grid(drawable(items.cpu()), separators=separators), output)
     with whole(output) as partial, partial.open("wb") as file:
         np.save(file, items.cpu().numpy())
     return output
@@ -327,8 +328,7 @@ def _tiles(axes: Axes, images: Tensor, title: str = "", separators: Sequence[int
     axes.imshow(canvas.expand(-1, -1, 3).numpy(), interpolation="nearest")
     for row in separators:
         axes.axhline(row * (height + gap) - gap / 2 - 0.5, color=RULE, linewidth=2)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0, labelsize=8, labelcolor=INK, bottom=False, labelbottom=False, top=True, labeltop=True)
     for side in axes.spines.values():
         side.set_visible(False)

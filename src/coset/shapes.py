@@ -13,7 +13,7 @@ ordinary mini-batch of items is `B` sets of one item.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +30,15 @@ def describe(axes: str, shape: tuple[int, ...] | torch.Size) -> str:
     '[B=32, N=10]'
     """
     return "[" + ", ".join(f"{letter}={size}" for letter, size in zip(axes, shape, strict=False)) + "]"
+
+
+def is_series(item_shape: Sequence[int]) -> bool:
+    """Whether items are taken for series `[channels, length]`: two axes, the first too short to be a picture's side.
+
+    >>> is_series((3, 100)), is_series((28, 28)), is_series((3, 28, 28))
+    (True, False, False)
+    """
+    return len(item_shape) == 2 and item_shape[0] < 8
 
 
 def align(value: Tensor, axes: str, onto: str) -> Tensor:

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from coset.drawing import draw_series, drawable
 from coset.errors import ConfigurationError
 from coset.exploring.views import CodeMap, Exploration, Grid, Traversal, four_lines, most_telling, sentence
+from coset.shapes import is_series
 from coset.writing import whole
 
 SIDE = 64
@@ -29,9 +31,8 @@ def write_page(views: Exploration, output: Path) -> Path:
     if output.suffix != ".html":
         raise ConfigurationError(f"--html {output}: expected a name that ends in .html")
     text = files("coset.exploring").joinpath("page.html").read_text("utf-8")
-    data = json.dumps(describe_run(views), separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )  # nothing in it ends the script
+    data = json.dumps(describe_run(views), separators=(",", ":"))
+    data = data.replace("<", "\\u003c")  # nothing in it ends the script
     title = html.escape(views.run.recipe.name)
     with whole(output) as partial:
         partial.write_text(text.replace("{{title}}", title).replace("{{data}}", data), "utf-8")
@@ -57,7 +58,7 @@ def describe_run(views: Exploration) -> dict[str, Any]:
 
 
 class Drawer:
-    """Turns items into what the page draws: pictures into PNG, vectors into their most telling numbers.
+    """Turns items into what the page draws: pictures and series into PNG, vectors into their most telling numbers.
 
     Args:
         items: some of them, `[n, *item_shape]`, from which scale and columns are taken.
@@ -78,7 +79,11 @@ class Drawer:
         """One item: a data address, or a list of numbers."""
         if not self.picture:
             return [float(f"{value:.4g}") for value in item[self.columns].tolist()]
-        image = _image((item.float() - self.low) / max(1e-12, self.high - self.low))
+        if is_series(item.shape):
+            image = _image(draw_series(item, self.low, self.high))
+        else:
+            shown = drawable(item[None, None])[0, 0].float()
+            image = _image((shown - self.low) / max(1e-12, self.high - self.low))
         image.thumbnail((SIDE, SIDE))
         out = io.BytesIO()
         image.save(out, "PNG", optimize=True)

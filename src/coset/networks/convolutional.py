@@ -1,6 +1,8 @@
-"""Residual convolutional encoder and its mirror image, for images of any side from 8 up."""
+"""Residual convolutional encoder and its mirror image, for images and series of any length from 8 up."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -8,8 +10,13 @@ from coset.errors import ConfigurationError
 from coset.networks.normalization import Normalization, normalization
 
 
+def _convolution(axes: int, inputs: int, outputs: int, **options: Any) -> nn.Module:
+    """A convolution of width 3 along one axis or two, that keeps the sides unless it strides."""
+    return (nn.Conv1d if axes == 1 else nn.Conv2d)(inputs, outputs, 3, padding=1, **options)
+
+
 def _sides(side: int, groups: int) -> list[int]:
-    """Side of the picture within each group: halved, rounding up, from one group to the next."""
+    """Side of a picture, or length of a series, within each group: halved, rounding up, from one group to the next."""
     sides = [side]
     for _ in range(groups - 1):
         sides.append((sides[-1] + 1) // 2)
@@ -17,21 +24,21 @@ def _sides(side: int, groups: int) -> list[int]:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions added to their input, each after normalisation and ReLU (He et al. 2016)."""
+    """Two convolutions of width 3 added to their input, each after normalisation and ReLU (He et al. 2016)."""
 
-    def __init__(self, channels: int, norm: Normalization = "batch"):
+    def __init__(self, channels: int, norm: Normalization = "batch", axes: int = 2):
         super().__init__()
         self.layers = nn.Sequential(
             normalization(norm, channels, image=True),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none"),
+            _convolution(axes, channels, channels, bias=norm == "none"),
             normalization(norm, channels, image=True),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            _convolution(axes, channels, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[n, channels, H, W]` to the same shape."""
+        """Map `[n, channels, H, W]`, or `[n, channels, L]`, to the same shape."""
         return x + self.layers(x)
 
 
@@ -39,16 +46,17 @@ class ConvolutionalEncoder(nn.Module):
     """Groups of one convolution and one residual block each; all groups but the first begin by halving the side.
 
     Three convolutions a group, so `channels=(16, 32, 64)` has the nine convolutional layers of thesis 6.4.1, with the
-    residual blocks and strided downsampling of the 2018 paper (section 5.1).
+    residual blocks and strided downsampling of the 2018 paper (section 5.1). Convolutions of a series run along its
+    length.
 
     Args:
-        item_shape: `(channels, height, width)` of an image.
+        item_shape: `(channels, height, width)` of an image, or `(channels, length)` of a series.
         features: size of the feature vector that comes out.
         channels: channels of each group.
         norm: `batch`, `layer` or `none`.
 
     Raises:
-        ConfigurationError: A side of the images is below 8.
+        ConfigurationError: A side or length is below 8.
     """
 
     def __init__(
@@ -59,20 +67,24 @@ class ConvolutionalEncoder(nn.Module):
         norm: Normalization = "batch",
     ):
         super().__init__()
-        colours, height, width = item_shape
-        if min(height, width) < 8:
-            raise ConfigurationError(f"image sides must be 8 or more for convolutions, got {height} x {width}")
+        colours, *sides = item_shape
+        axes = len(sides)
+        if min(sides) < 8:
+            raise ConfigurationError(
+                f"convolutions: expected sides of 8 or more, got {' x '.join(map(str, sides))}; architecture='dense' "
+                "takes any items"
+            )
         layers: list[nn.Module] = []
         for group, width_out in enumerate(channels):
             width_in = colours if group == 0 else channels[group - 1]
-            layers += [nn.Conv2d(width_in, width_out, 3, stride=1 if group == 0 else 2, padding=1)]
-            layers += [ResidualBlock(width_out, norm)]
-        last = channels[-1] * _sides(height, len(channels))[-1] * _sides(width, len(channels))[-1]
+            layers += [_convolution(axes, width_in, width_out, stride=1 if group == 0 else 2)]
+            layers += [ResidualBlock(width_out, norm, axes)]
+        last = channels[-1] * math.prod(_sides(side, len(channels))[-1] for side in sides)
         self.layers = nn.Sequential(*layers, normalization(norm, channels[-1], image=True), nn.ReLU(), nn.Flatten())
         self.output = nn.Sequential(nn.Linear(last, features), normalization(norm, features), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[n, channels, H, W]` to `[n, features]`."""
+        """Map `[n, channels, H, W]`, or `[n, channels, L]`, to `[n, features]`."""
         return self.output(self.layers(x))
 
 
@@ -99,7 +111,7 @@ def convolutions(
     for index, (before, after) in enumerate(zip([colours, *widths], widths, strict=False)):
         stride = 2 if index < len(channels) else 1
         chain += [
-            nn.Conv2d(before, after, 3, stride, padding=1, bias=norm == "none"),
+            _convolution(2, before, after, stride=stride, bias=norm == "none"),
             normalization(norm, after, image=True),
         ]
         chain += [nn.ReLU()]
@@ -107,11 +119,12 @@ def convolutions(
 
 
 class ConvolutionalDecoder(nn.Module):
-    """The encoder's mirror: bilinear upsampling in place of strides, against checkerboard patterns (2018, 5.1).
+    """The encoder's mirror: linear upsampling in place of strides, against checkerboard patterns (2018, 5.1).
 
     Args:
         inputs: size of the vector that comes in, already passed through fully connected layers.
-        item_shape: `(channels, height, width)` of what comes out; `channels` counts distribution parameters too.
+        item_shape: `(channels, height, width)` or `(channels, length)` of what comes out; `channels` counts
+            distribution parameters too.
         channels: channels of the encoder's groups; used in reverse order.
         norm: `batch`, `layer` or `none`.
     """
@@ -124,21 +137,20 @@ class ConvolutionalDecoder(nn.Module):
         norm: Normalization = "batch",
     ):
         super().__init__()
-        outputs, height, width = item_shape
-        groups = list(reversed(channels))
-        heights, widths = (_sides(side, len(channels))[::-1] for side in (height, width))
-        self.input = nn.Linear(inputs, groups[0] * heights[0] * widths[0])
-        layers: list[nn.Module] = [nn.Unflatten(1, (groups[0], heights[0], widths[0])), ResidualBlock(groups[0], norm)]
+        outputs, *sides = item_shape
+        axes, groups = len(sides), list(reversed(channels))
+        sizes = list(zip(*(_sides(side, len(channels))[::-1] for side in sides), strict=True))
+        self.input = nn.Linear(inputs, groups[0] * math.prod(sizes[0]))
+        layers: list[nn.Module] = [nn.Unflatten(1, (groups[0], *sizes[0])), ResidualBlock(groups[0], norm, axes)]
         for group in range(1, len(groups)):
-            size = (heights[group], widths[group])
             layers += [
-                nn.Upsample(size=size, mode="bilinear", align_corners=False),
-                nn.Conv2d(groups[group - 1], groups[group], 3, padding=1),
-                ResidualBlock(groups[group], norm),
+                nn.Upsample(size=sizes[group], mode="linear" if axes == 1 else "bilinear", align_corners=False),
+                _convolution(axes, groups[group - 1], groups[group]),
+                ResidualBlock(groups[group], norm, axes),
             ]
         self.layers = nn.Sequential(*layers, normalization(norm, groups[-1], image=True), nn.ReLU())
-        self.output = nn.Conv2d(groups[-1], outputs, 3, padding=1)
+        self.output = _convolution(axes, groups[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[n, inputs]` to `[n, channels, H, W]`."""
+        """Map `[n, inputs]` to `[n, channels, H, W]`, or `[n, channels, L]`."""
         return self.output(self.layers(self.input(x)))

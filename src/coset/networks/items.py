@@ -11,9 +11,9 @@ from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEnco
 from coset.networks.likelihoods.reading import InUnits, Reading
 from coset.networks.mlp import MLP, ResidualMLP, layers
 from coset.networks.normalization import Normalization, normalization
-from coset.shapes import for_present
+from coset.shapes import for_present, is_series
 
-Architecture = Literal["convolutional", "strided", "dense", "plain", "none"]
+Architecture = Literal["convolutional", "series", "strided", "dense", "plain", "none"]
 
 
 def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -21,24 +21,36 @@ def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
     match item_shape:
         case (height, width):
             return 1, height, width
-        case (1 | 3 as colours, height, width):
-            return colours, height, width
+        case (channels, height, width):
+            return channels, height, width
         case _:
             raise ConfigurationError(
-                f"convolutions take images [H, W] or [1 or 3, H, W], got items of shape {list(item_shape)}; "
+                f"convolutions take images [H, W] or [C, H, W], got items of shape {list(item_shape)}; "
                 "use architecture='dense' for other items"
             )
 
 
+def _as_series(item_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Read `(C, L)` as channels, length."""
+    if len(item_shape) != 2:
+        raise ConfigurationError(
+            f"architecture 'series' takes items [channels, length], got items of shape {list(item_shape)}; "
+            "put one channel before a vector (items[:, None]), or use architecture='dense'"
+        )
+    return item_shape[0], item_shape[1]
+
+
 def default_architecture(item_shape: Sequence[int]) -> Architecture:
-    """Convolutions for images, dense layers for vectors."""
+    """Convolutions for images, and for series that are long enough, dense layers for vectors."""
+    if is_series(item_shape):
+        return "series" if item_shape[1] >= 8 else "dense"
     return "dense" if len(item_shape) == 1 else "convolutional"
 
 
 def _check_sizes(item_shape: Sequence[int], architecture: str, channels: Sequence[int]) -> None:
     if not item_shape or min(item_shape) < 1:
         raise ConfigurationError(f"item_shape: expected sizes from 1 up, such as (28, 28), got {tuple(item_shape)}")
-    needed = architecture in ("convolutional", "strided")
+    needed = architecture in ("convolutional", "series", "strided")
     if any(width < 1 for width in channels) or (needed and not len(channels)):
         raise ConfigurationError(f"channels: expected one number from 1 up for each group, got {list(channels)}")
 
@@ -47,12 +59,12 @@ class ItemEncoder(nn.Module):
     """Features of each item, in one pass over all items of all sets.
 
     Args:
-        item_shape: `(D,)`, `(H, W)` or `(C, H, W)`.
+        item_shape: `(D,)`, `(C, L)`, `(H, W)` or `(C, H, W)`.
         features: size of the feature vector.
         architecture: `convolutional` for images, or `strided`, some ten times cheaper: one convolution of stride 2 for
-            each of `channels`, and a plain decoder of `features` units. For anything `dense`, residual blocks of
-            `features` units, `plain`, a chain of layers of `channels` and then `features` units, or `none`, items as
-            they are.
+            each of `channels`, and a plain decoder of `features` units. For `[channels, length]` `series`, the same
+            convolutions along the length. For anything `dense`, residual blocks of `features` units, `plain`, a chain
+            of layers of `channels` and then `features` units, or `none`, items as they are.
         channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
         reading: what it sees of items, such as numbers in units of their own; items as they are where None.
@@ -61,7 +73,7 @@ class ItemEncoder(nn.Module):
         features: size of the feature vector; of the item itself with `none`.
 
     Raises:
-        ConfigurationError: An unknown architecture, a size below 1, or convolutions of items that are no images.
+        ConfigurationError: An unknown architecture, a size below 1, or convolutions of what is no image or series.
     """
 
     def __init__(
@@ -83,6 +95,9 @@ class ItemEncoder(nn.Module):
             case "convolutional":
                 self.input_shape = _as_image(self.reading.shape)
                 self.network: nn.Module = ConvolutionalEncoder(self.input_shape, features, channels, norm)
+            case "series":
+                self.input_shape = _as_series(self.reading.shape)
+                self.network = ConvolutionalEncoder(self.input_shape, features, channels, norm)
             case "strided":
                 self.input_shape = _as_image(self.reading.shape)
                 self.network = strided(self.input_shape, features, channels, norm)
@@ -122,9 +137,10 @@ class ItemDecoder(nn.Module):
         self.item_shape = tuple(item_shape)
         size = math.prod(self.item_shape)
         match architecture:
-            case "convolutional":
+            case "convolutional" | "series":
                 body = [MLP(inputs, hidden, hidden, norm), normalization(norm, hidden), nn.ReLU()]
-                out: nn.Module = ConvolutionalDecoder(hidden, _as_image(self.item_shape), channels, norm)
+                made = _as_image(self.item_shape) if architecture == "convolutional" else _as_series(self.item_shape)
+                out: nn.Module = ConvolutionalDecoder(hidden, made, channels, norm)
                 self.network = nn.Sequential(*body, out)
             case "dense":
                 self.network = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm), nn.Linear(hidden, size))

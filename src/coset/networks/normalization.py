@@ -13,7 +13,7 @@ Normalization = Literal["batch", "layer", "none"]
 
 
 def normalization(kind: Normalization, features: int, image: bool = False) -> nn.Module:
-    """A normalisation of rows `[n, features]`, or of pictures `[n, features, H, W]`.
+    """A normalisation of rows `[n, features]`, of pictures `[n, features, H, W]` or of series `[n, features, L]`.
 
     `batch` is the papers', `layer` does not look across items.
 
@@ -23,7 +23,7 @@ def normalization(kind: Normalization, features: int, image: bool = False) -> nn
     match kind:
         case "batch":
             return BatchNorm(features)
-        case "layer":  # a group norm with one group is the layer norm of a picture
+        case "layer":  # a group norm with one group is the layer norm of a picture or series
             return nn.GroupNorm(1, features) if image else nn.LayerNorm(features)
         case "none":
             return nn.Identity()
