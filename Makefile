@@ -15,7 +15,7 @@ demo: .venv/installed  ## the whole story on embedded data, in about two minutes
 	$(BIN)/coset demo
 
 test: lint  ## lint, types, tests, doctests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-page: .venv/installed-dev  ## the pages of `coset explore` in a real browser
 	@command -v chromium chromedriver > /dev/null || { echo "test-page needs a browser: apt-get install chromium chromium-driver"; exit 1; }

@@ -188,6 +188,36 @@ def test_frames_that_cannot_be_read(change, options, message):
         FactorTable.from_frame(frame, **options)
 
 
+def long_frame(library="polars"):
+    rows = [(who, hour, who * 10.0 + hour) for hour in (0, 6) for who in (1, 2, 3)]
+    columns = dict(zip(("who", "hour", "level"), map(list, zip(*rows, strict=True)), strict=True))
+    return {"pandas": pandas, "polars": polars}[library].DataFrame(columns)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_long_frames_are_spread_over_the_levels_of_a_column(library):
+    table = FactorTable.from_frame(long_frame(library), pivot="hour")
+    assert table.feature_names == ("hour=0", "hour=6") and table.column("who") == [1, 2, 3]
+    torch.testing.assert_close(table.x(), torch.tensor([[10.0, 16.0], [20.0, 26.0], [30.0, 36.0]]))
+    assert FactorTable.from_frame(long_frame(library), pivot="who").feature_names == ("who=1", "who=2", "who=3")
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        (long_frame().head(5), {"pivot": "hour"}, "who=3 has no row at hour=6; add it, or leave"),
+        (polars.concat([long_frame(), long_frame().tail(1)]), {"pivot": "hour"}, "row 6 is another of who=3 at hour=6"),
+        (long_frame(), {"pivot": ["hour", "who"]}, "no column is left that tells items apart"),
+        (long_frame(), {"pivot": "hour", "factors": ["hour"]}, "'hour' is part of the items and a factor"),
+        (long_frame(), {"pivot": "hours"}, "there is no column 'hours'.*did you mean 'hour'"),
+        (long_frame(), {"pivot": "hour", "items": ["level", "who"]}, "one column, got .*'level', 'who'"),
+    ],
+)
+def test_long_frames_that_cannot_be_spread(frame, options, message):
+    with pytest.raises(DataError, match=message):
+        FactorTable.from_frame(frame, **options)
+
+
 def test_what_is_no_frame_and_no_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="expected a data frame or its file, got list"):
         FactorTable.from_frame([1, 2])

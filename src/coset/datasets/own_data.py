@@ -16,8 +16,8 @@ class OwnData(DataSet):
     Args:
         path: of the data, or a pattern such as `faces/{person}/{light}.jpg`; see `FactorTable.from_path`.
         options: of the method that reads this kind, such as `{size: 64}` of a folder.
-        held_out: Share of the items that is for tests.
-        validation: Share of the others that is for validation.
+        held_out: Share of the items that is for tests; with 0 all are trained on, and tests are of training items.
+        validation: Share of the others that is for validation; with 0 likewise.
         seed: Of the division.
 
     >>> import tempfile, numpy
@@ -43,6 +43,7 @@ class OwnData(DataSet):
 
     def load_splits(self) -> dict[str, FactorTable]:
         """Tables called train, validation and test."""
-        kept, test = self.load().split(self.held_out, self.seed)
-        train, validation = kept.split(self.validation, self.seed)
+        table = self.load()
+        kept, test = table.split(self.held_out, self.seed) if self.held_out else (table, table)
+        train, validation = kept.split(self.validation, self.seed) if self.validation else (kept, kept)
         return {"train": train, "validation": validation, "test": test}

@@ -83,11 +83,12 @@ class CompositionResult:
 
     def table(self) -> str:
         """The table as text."""
-        lines = [" " * 8 + "".join(f"{value!s:>7}" for value in self.columns)]
-        lines += [
-            f"{row!s:>8}" + "".join(f"{'·':>7}" if math.isnan(cell) else f"{cell:7.1f}" for cell in cells)
-            for row, cells in zip(self.rows, self.cells, strict=True)
-        ]
+        first = max(8, *(len(str(row)) for row in self.rows))
+        widths = [max(7, len(str(value)) + 2) for value in self.columns]
+        lines = [" " * first + "".join(map(str.rjust, map(str, self.columns), widths))]
+        for row, cells in zip(self.rows, self.cells, strict=True):
+            said = ("·" if math.isnan(cell) else f"{cell:.1f}" for cell in cells)
+            lines.append(f"{row!s:>{first}}" + "".join(map(str.rjust, said, widths)))
         lines.append(
             f"mean {self.mean:.1f} ± {self.sd:.1f} %, worst cell {self.worst:.1f} %, temperature {self.temperature:g};"
             f" real items {self.ceiling_mean:.1f} % / {self.ceiling_worst:.1f} %; pixel variance {self.diversity:.4f}, "

@@ -37,6 +37,7 @@ class Completion:
         support: how many seen cells share each of their levels, `[cells, K]`.
         warnings: what to beware of in each cell, in words; empty where nothing stands out.
         action: how the factors act, in words.
+        feature_names: of the numbers of an item, where the table has such.
     """
 
     factors: list[str]
@@ -46,6 +47,7 @@ class Completion:
     support: Tensor
     warnings: list[str]
     action: str
+    feature_names: Sequence[str] = ()
 
     def table(self) -> str:
         """A line a cell: its levels, the range of its mean, the typical spread, the support, and warnings."""
@@ -80,8 +82,8 @@ class Completion:
     def save(self, path: Path) -> None:
         """Write a line for each cell (`.csv`), or arrays (`.npz`), whole or not at all.
 
-        A line has the levels, what shares them, the warning, and mean and spread of every number of the item; the
-        arrays are called mean, spread and support, and after the factors, which hold levels.
+        A line has the levels, what shares them, the warning, and mean and spread of every number of the item, by its
+        name if it has one; the arrays are called mean, spread and support, and after the factors, which hold levels.
 
         Raises:
             ConfigurationError: The name ends otherwise.
@@ -96,10 +98,10 @@ class Completion:
                 with partial.open("wb") as file:
                     np.savez(file, **levels, **numbers)
                 return
-            size = self.mean[0].numel()
+            numbered = self.feature_names or range(self.mean[0].numel())
             with partial.open("w", newline="", encoding="utf-8") as file:
                 lines = csv.writer(file)
-                names = [f"{word}_{index}" for word in ("mean", "spread") for index in range(size)]
+                names = [f"{word}_{index}" for word in ("mean", "spread") for index in numbered]
                 lines.writerow([*self.factors, *(f"seen_{name}" for name in self.factors), "warning", *names])
                 for index, cell in enumerate(self.cells):
                     both = torch.cat([self.mean[index].flatten(), self.spread[index].flatten()])
@@ -136,9 +138,9 @@ def complete_cells(
     )
     named = name_cells(wanted, table, factors)
     shape = (-1, *table.item_shape)
-    return Completion(
-        factors, named, found.mean.view(shape), found.spread.view(shape), support, _warn(named, support), found.action
-    )
+    mean, spread = found.mean.view(shape), found.spread.view(shape)
+    warnings, names = _warn(named, support), getattr(table, "feature_names", ())
+    return Completion(factors, named, mean, spread, support, warnings, found.action, names)
 
 
 def compose_cells(

@@ -48,7 +48,11 @@ class FromSources:
 
     @classmethod
     def from_frame(
-        cls, frame: Any, items: str | Sequence[str] | None = None, factors: str | Sequence[str] | None = None
+        cls,
+        frame: Any,
+        items: str | Sequence[str] | None = None,
+        factors: str | Sequence[str] | None = None,
+        pivot: str | Sequence[str] | None = None,
     ) -> Self:
         """Read a data frame of pandas, Polars or Arrow, or the file of one (.csv, .parquet).
 
@@ -57,14 +61,16 @@ class FromSources:
             items: the columns whose numbers make an item, or one column of arrays; every column of floating-point
                 numbers that is no factor where None.
             factors: columns; all others where None. Categories and missing values stay what they are.
+            pivot: columns of a long frame, one with a single number a row: each combination of their levels is a
+                number of an item, which has as many, and rows that agree in the factors are one item.
 
         Raises:
-            DataError: A column that is not there, or numbers that are missing.
+            DataError: A column that is not there, numbers that are missing, or two for one place of an item.
             ConfigurationError: A library that is not installed.
         """
         from coset.data.sources.frame import read_frame
 
-        return cls._made(read_frame(frame, items, factors))
+        return cls._made(read_frame(frame, items, factors, pivot))
 
     @classmethod
     def from_anndata(cls, data: Any, layer: str | None = None, factors: str | Sequence[str] | None = None) -> Self:

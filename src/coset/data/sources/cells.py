@@ -1,5 +1,6 @@
 """AnnData: a matrix of cells by features, and what is known of each cell."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
-        return anndata.read_h5ad(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files in an older format, which are read all the same
+            return anndata.read_h5ad(path)
     except Exception as reason:  # h5py and anndata have many
         raise DataError(f"{path}: cannot be read as AnnData ({' '.join(str(reason).split())[:200]})") from reason
