@@ -6,13 +6,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-page test-portable test-oldest lint format clean
+.PHONY: help demo docs test test-page test-portable test-oldest lint format clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 demo: .venv/installed  ## the whole story on embedded data, in about two minutes
 	$(BIN)/coset demo
+
+docs: .venv/installed-docs  ## the site in build/docs, its tutorials run on the way, in some five minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
 
 test: lint  ## lint, types, tests, doctests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
@@ -56,6 +60,11 @@ clean:  ## remove the environment, caches and builds
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing coset and the pinned versions of what its tests need into .venv; this is done once."
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing coset and the pinned versions of what builds its site into .venv; this is done once."
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 .venv-oldest/installed: pyproject.toml constraints-oldest.txt

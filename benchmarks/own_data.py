@@ -203,7 +203,7 @@ CASES = {
             f"coset train {FACES} --contexts person light -o runs/faces --data.options '{{size: [48, 42]}}'"
             " --model.architecture strided --training.steps 1000",
             "coset compose runs/faces person=yaleB05 light=A+035E+40 -o composed.png",
-            "coset evaluate runs/faces",
+            "coset evaluate runs/faces --runs 1",
         ),
         measure_faces,
     ),

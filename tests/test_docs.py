@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
+import coset
+from coset.discovery import class_names
+from coset.training import fit
+
 pytestmark = pytest.mark.usefixtures("single")
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TUTORIALS = [page for page in PAGES if page.parent.name == "tutorials"]
+MODELS = [page for page in PAGES if page.parent.name == "models"]
+GUIDES = [page for page in PAGES if page not in TUTORIALS and page.stem not in ("README", "index", "results")]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -24,7 +31,7 @@ def dead_links(page):
     return [target for target in links(page.read_text("utf-8")) if not (page.parent / target).exists()]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "README"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -46,8 +53,40 @@ def test_a_dead_link_is_found(tmp_path):
     assert dead_links(page) == ["gone.md"]
 
 
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_every_cell_of_a_tutorial_runs(page, tmp_path, monkeypatch):
+    """With two steps of training; `make docs` runs them whole."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(coset, "fit", lambda *args, **options: fit(*args, **options | {"steps": 2}), raising=False)
+    cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert cells and cells[0].startswith("%matplotlib inline\n")
+    namespace = {"__name__": f"tutorials_{page.stem.replace('-', '_')}"}
+    monkeypatch.setitem(sys.modules, namespace["__name__"], type(sys)(namespace["__name__"]))
+    for cell in cells:
+        exec(compile(cell.removeprefix("%matplotlib inline\n"), str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", MODELS, ids=lambda page: page.stem)
+def test_every_model_has_a_page_that_says_what_it_is_and_where_it_fails(page):
+    headings = re.findall(r"^## (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    wanted = ["Generative process", "The bound", "When to use it", "Limitations"]
+    assert [each for each in headings if each in wanted] == wanted
+
+
+def test_every_model_has_a_page():
+    said = "\n".join(page.read_text("utf-8") for page in MODELS)
+    assert [name for name in class_names("coset.models", base="Model") if f"coset.{name}" not in said] == []
+
+
+def test_the_site_has_every_page():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    listed = set(re.findall(r"^[a-z/0-9-]+$", index, re.MULTILINE))
+    pages = {page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES}
+    assert pages - {"README", "index"} == listed - {"api/index"}
+
+
 def test_the_entrance_leads_to_every_page_and_example():
-    inside = {path.name for path in (*PAGES, *EXAMPLES)} - {"README.md"}
+    inside = {path.name for path in (*PAGES, *EXAMPLES)} - {"README.md", "index.md", "results.md"}
     assert inside <= {Path(target).name for target in links((ROOT / "docs" / "README.md").read_text("utf-8"))}
 
 

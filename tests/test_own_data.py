@@ -48,6 +48,7 @@ def test_from_a_folder_to_a_composition(faces, tmp_path, capsys, monkeypatch, ha
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert (rows[0]["person"], rows[0]["light"]) == ("ann", "dim")
+    assert {"person_0", "light_1", "z_0"} <= set(rows[0])
     assert "60 items" in capsys.readouterr().out
 
 

@@ -75,7 +75,7 @@ class SetBatch:
 
     @property
     def values(self) -> dict[str, Tensor]:
-        """What was observed of the items, by site name: `x`, and any other view of them."""
+        """What was observed of the items under the names of sites, `x` and any other view of them."""
         return {"x": self.x, **self.views}
 
     @property

@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def splits(self) -> dict[str, FactorTable]:
-        """The data of the recipe: `train`, `validation` and `test`."""
+        """The data of the recipe, `train`, `validation` and `test`."""
         return self.recipe.splits()
 
     def read_values(self, given: Sequence[str]) -> dict[str, Any]:

@@ -153,7 +153,12 @@ def complete(
 
 
 def evaluate(
-    run: Path, temperature: float = 1.0, samples: int = 250, runs: int = 5, seed: int = 0, json: bool = False
+    run: Path,
+    temperature: float = 1.0,
+    samples: int | None = None,
+    runs: int = 5,
+    seed: int = 0,
+    json: bool = False,
 ) -> None:
     """Score compositions of held-out sets with a classifier of real items (the 2018 paper's Table 1 protocol).
 
@@ -163,12 +168,14 @@ def evaluate(
     Args:
         run: folder of a run with two contexts.
         temperature: spread of p(z | c); the published table counts at 1.
-        samples: items scored in each cell and run.
+        samples: items scored in each cell and run; where not given the paper's 250, or fewer if cells are many, so that
+            10,000 are scored in a run.
         runs: repetitions with sets drawn afresh.
         seed: of the sets and draws.
         json: print one JSON object and nothing else.
     """
     from json import dumps as dump
+    from math import prod
 
     from coset.experiments.shared.composition import score_composition
     from coset.runs import open_run
@@ -178,7 +185,9 @@ def evaluate(
     opened = open_run(run)
     needs_contexts(opened.model, len(opened.model.contexts) == 2, "evaluate scores the combinations of two")
     with quiet_stdout(json):
-        result = score_composition(opened, temperature, samples, runs, seed)
+        cells = prod(len(opened.splits["train"].values[name]) for name in opened.model.contexts)
+        each = max(5, min(250, 10_000 // cells)) if samples is None else samples
+        result = score_composition(opened, temperature, each, runs, seed)
     with whole(opened.folder / EVALUATION) as partial:
         partial.write_text(dump(result.as_dict(), indent=1))
     if json:

@@ -82,4 +82,4 @@ def embed(run: Path, data: str, output: Path = Path("codes.csv"), options: dict[
     check_output(output, endings=(".csv", ".npy", ".h5ad"))
     model = open_run(run).model
     table = model.agree_with(FactorTable.from_path(data, **options or {}))
-    print(f"{write_codes(model.embed, table, output)} items: {output}")
+    print(f"{write_codes(model.embed, table, output, model.code_names())} items: {output}")

@@ -1,7 +1,7 @@
 """Codes of items, written beside what is known of the items."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,14 +17,16 @@ AT_ONCE = 1000
 """Items that are encoded and written at a time."""
 
 
-def write_codes(embed: Callable[[Tensor], Tensor], table: FactorTable, path: Path) -> int:
+def write_codes(
+    embed: Callable[[Tensor], Tensor], table: FactorTable, path: Path, names: Sequence[str] | None = None
+) -> int:
     """Write the codes of a table's items, whole or not at all, a block of items at a time, and return how many.
 
     Args:
         embed: of a trained model: items `[n, *item_shape]` → codes `[n, D]`.
         table: the items.
-        path: ends in `.csv` (factors, then `code_0`, `code_1`, …), `.npy` (`[n, D]`) or `.h5ad` (codes as `X`, factors
-            as `obs`).
+        path: ends in `.csv` (factors, then codes), `.npy` (`[n, D]`) or `.h5ad` (codes as `X`, factors as `obs`).
+        names: of the numbers of a code, D of them; `code_0`, `code_1`, … where None.
 
     Raises:
         ConfigurationError: The library that a kind of file takes is not installed.
@@ -34,12 +36,12 @@ def write_codes(embed: Callable[[Tensor], Tensor], table: FactorTable, path: Pat
         _check_anndata()
     with whole(path) as partial:
         if path.suffix == ".csv":
-            _write_lines(partial, _blocks(embed, table), columns)
+            _write_lines(partial, _blocks(embed, table), columns, names)
         elif path.suffix == ".npy":
             with partial.open("wb") as file:
                 np.save(file, torch.cat([*_blocks(embed, table)]).numpy())
         else:
-            _write_anndata(partial, torch.cat([*_blocks(embed, table)]), columns)
+            _write_anndata(partial, torch.cat([*_blocks(embed, table)]), columns, names)
     return len(table)
 
 
@@ -48,14 +50,18 @@ def _blocks(embed: Callable[[Tensor], Tensor], table: FactorTable) -> Iterator[T
         yield embed(table.x(rows.to(table.device))).cpu()
 
 
-def _write_lines(path: Path, blocks: Iterator[Tensor], columns: dict[str, list]) -> None:
+def _numbered(codes: Tensor) -> list[str]:
+    return [f"code_{index}" for index in range(codes.shape[1])]
+
+
+def _write_lines(path: Path, blocks: Iterator[Tensor], columns: dict[str, list], names: Sequence[str] | None) -> None:
     """A line for each item, written as its block comes: as text, codes take ten times as much."""
     start = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         for codes in blocks:
             if not start:
-                lines.writerow([*columns, *(f"code_{index}" for index in range(codes.shape[1]))])
+                lines.writerow([*columns, *(names or _numbered(codes))])
             for row, code in enumerate(codes.tolist(), start):
                 lines.writerow([*(column[row] for column in columns.values()), *code])
             start += len(codes)
@@ -71,11 +77,11 @@ def _check_anndata() -> None:
         raise needed("anndata", "anndata", "writing .h5ad")
 
 
-def _write_anndata(path: Path, codes: Tensor, columns: dict[str, list]) -> None:
+def _write_anndata(path: Path, codes: Tensor, columns: dict[str, list], names: Sequence[str] | None) -> None:
     import anndata
     import pandas
 
     rows = pandas.Index([str(row) for row in range(len(codes))])
     data = anndata.AnnData(codes.numpy(), obs=pandas.DataFrame(columns, index=rows))
-    data.var_names = [f"code_{index}" for index in range(codes.shape[1])]
+    data.var_names = list(names or _numbered(codes))
     data.write_h5ad(path)

@@ -28,7 +28,8 @@ class CompositionResult:
     """Percentages by cell: rows are values of the second factor, columns of the first; NaN for cells left out.
 
     Attributes:
-        rows, columns: the values of the two factors.
+        rows: the values of the second factor.
+        columns: the values of the first.
         cells: share of samples read as their cell's first factor, mean over runs `[rows][columns]`.
         cell_sds: standard deviation over runs of each cell `[rows][columns]`; 0 for a single one.
         run_means: the mean over cells, for each run.
@@ -39,7 +40,8 @@ class CompositionResult:
         coverage: share of a cell's real items that composed ones cover in a reader's features (see
             `density_and_coverage`), mean over cells; None where no features were given.
         density: how typical composed items are, likewise.
-        real_coverage, real_density: what real items of the cell reach, one half beside the other.
+        real_coverage: what real items of the cell reach, one half beside the other.
+        real_density: likewise.
     """
 
     rows: list[Any]

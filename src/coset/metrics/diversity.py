@@ -11,7 +11,7 @@ from coset.errors import ConfigurationError, ShapeError
 def density_and_coverage(real: Tensor, made: Tensor, neighbours: int = 5) -> dict[str, float]:
     """How densely made items lie where real ones do, and which share of the real ones they cover (Naeem et al. 2020).
 
-    With r_i the distance of real item i to its k-th nearest other real one, and M made items,
+    With r_i the distance of real item i to its k-th nearest other real one, and M made items::
 
         density = 1 / (k M) Σ_j Σ_i [ |made_j − real_i| < r_i ]
         coverage = 1 / n Σ_i [ min_j |made_j − real_i| < r_i ]

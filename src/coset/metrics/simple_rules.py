@@ -126,7 +126,7 @@ def low_rank(column: int, rank: int, ridge: float) -> Rule:
 
         mean of cell (p, l) = A_p b_l,   A_p `[D, r]` for each combination p of the other factors, b_l `[r]` for each l
 
-    by alternating least squares, with the penalty ridge · (|A_p − mean of all A|² + |b_l − mean of all b|²).
+    by alternating least squares, with the penalty `ridge · (|A_p − mean of all A|² + |b_l − mean of all b|²)`.
     """
 
     def rule(levels: Tensor, means: Tensor, wanted: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class ActingContexts(nn.Module):
 
     @property
     def drawn(self) -> dict[str, Any]:
-        """How the evidence lower bound treats choices: by an exact mean, or by a draw where there are too many."""
+        """How the evidence lower bound treats choices, by an exact mean, or by a draw where there are too many."""
         few = math.prod(self.groups.values()) <= LISTED
         how, temperatures = ("tempered", [20.0, 1.0, 0.3]) if few else ("straight-through", [1.0, 0.5])
         return {"discrete": dict.fromkeys(self.groups, how), "relaxation": temperatures}

@@ -39,7 +39,7 @@ class Bound:
 
     @property
     def value(self) -> Tensor:
-        """The bound of each set, in nats, without penalties: `[B]`, or `[S, B]`."""
+        """The bound of each set, in nats, without penalties, `[B]` or `[S, B]`."""
         return self._sum({name: 1.0 for name in self.terms if name not in self.penalties})
 
     def weighted(self, weights: Mapping[str, float]) -> Tensor:

@@ -199,6 +199,22 @@ class Queries(nn.Module, ABC):
             raise DataError(f"{what}: codes contain NaN or infinity; look at where they came from")
         return read
 
+    @inference
+    def code_names(self) -> list[str]:
+        """What the numbers that `embed` gives are called, in their order: after contexts or sites, `digit_0`, `z_3`."""
+        like = next(self.parameters())
+        varies = like.new_zeros(1, len(self.contexts)) if self.contexts else None
+        q = self.encode(SetBatch(like.new_zeros(1, 1, *self.item_shape), varies))
+        names = []
+        for name in self.codes:
+            site, parts = q[name], [name.partition("_action.")[0]]
+            if site.axes[-1] == "K":  # the contexts that are not a choice of an action
+                parts = [context for context in self.contexts if f"{context}_action.varying" not in q]
+            elif site.axes[-1] == "R":
+                parts = [f"{name}_{index}" for index in range(site.value.shape[-2])]
+            names += [f"{part}_{index}" for part in parts for index in range(site.value.shape[-1])]
+        return names
+
     def _code(self, q: Trace, items: int) -> Tensor:
         """The values of `codes` of items that were encoded as sets of their own, side by side: `[n, D]`."""
         parts = []

@@ -109,7 +109,7 @@ class SetTraining(lightning.LightningModule):
 
     @property
     def optimizers_a_step(self) -> int:
-        """Optimisers that make a step of training: the model's, and that of the critics if there are any."""
+        """Optimisers that make a step of training, the model's, and that of the critics if there are any."""
         return 2 if self.critics else 1
 
     def configure_optimizers(self) -> Any:

@@ -44,7 +44,7 @@ def results_page(results: Path, experiments: Mapping[str, Experiment]) -> str:
         if found := _read(results, name):
             label, minutes = experiment.label, found.get("wall_seconds", 0) / 60
             where = f"{minutes:.0f} minutes on {found.get('hardware')}"
-            about = f"`{found.get('command')}`, {where}; [{name}.json]({name}.json)"
+            about = f"`{found.get('command')}`, {where}; [{name}.json](./{name}.json)"
             pictures = "\n".join(f"![{Path(each).stem}]({each})" for each in found.get("pictures", ()))
             parts.append(f"\n## {label[0].upper()}{label[1:]}\n\n{about}\n\n{pictures}")
     return "\n".join(parts) + "\n"
