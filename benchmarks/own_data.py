@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -111,10 +112,10 @@ def nearest(codes: Tensor, labels: Sequence[Any], unseen: Tensor, truth: Sequenc
 
 
 def read_codes(path: Path, label: str) -> tuple[Tensor, list[str]]:
-    """Codes and a factor, as `coset embed` wrote them."""
+    """Codes of a context and its levels, as `coset embed` wrote them."""
     with path.open() as file:
         names = next(csv.reader(file))
-    columns = [index for index, name in enumerate(names) if "code" in name]
+    columns = [index for index, name in enumerate(names) if name.startswith(f"{label}_")]
     codes = np.loadtxt(path, delimiter=",", skiprows=1, usecols=columns, dtype=np.float32)
     levels = np.loadtxt(path, str, delimiter=",", skiprows=1, usecols=names.index(label)).tolist()
     return torch.from_numpy(codes), levels
@@ -165,7 +166,8 @@ def measure_blood(work: Path) -> Figures:
     where = {row.numpy().tobytes(): index for index, row in enumerate(rows)}
     known, test = ([where[row.numpy().tobytes()] for row in splits[part].x()] for part in ("train", "test"))
     labels = table.column("bulk_labels")
-    codes = torch.from_numpy(np.asarray(written.X, dtype=np.float32))
+    of_type = [name.startswith("bulk_labels_") for name in written.var_names]
+    codes = torch.from_numpy(np.asarray(written.X[:, of_type], dtype=np.float32))
     centred = rows - rows[known].mean(0)
     components = centred @ torch.linalg.svd(centred[known], full_matrices=False).Vh[:20].T
     told = [labels[row] for row in known], [labels[row] for row in test]
@@ -201,7 +203,7 @@ CASES = {
         (
             f"coset inspect {FACES} -o faces.png",
             f"coset train {FACES} --contexts person light -o runs/faces --data.options '{{size: [48, 42]}}'"
-            " --model.architecture strided --training.steps 1000",
+            " --model.architecture strided --training.steps 600",
             "coset compose runs/faces person=yaleB05 light=A+035E+40 -o composed.png",
             "coset evaluate runs/faces --runs 1",
         ),
@@ -229,7 +231,7 @@ CASES = {
         lay_out_blood,
         (
             "coset inspect blood.h5ad",
-            "coset train blood.h5ad --contexts bulk_labels phase -o runs/blood --training.steps 600",
+            "coset train blood.h5ad --contexts bulk_labels phase -o runs/blood --training.steps 300",
             "coset complete runs/blood -o blood-completed.csv",
             "coset embed runs/blood blood.h5ad -o blood-codes.h5ad",
             "coset explore runs/blood --html blood.html",
@@ -251,6 +253,7 @@ CASES = {
 
 def run_case(case: Case, work: Path, quiet: bool) -> dict[str, Any]:
     """Lay out, run and measure one case."""
+    shutil.rmtree(work / "runs", ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     case.lay_out(work)
     took = []

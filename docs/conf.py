@@ -1,6 +1,7 @@
 """How the site is built: `make docs`."""
 
 import inspect
+import os
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import coset
 
+os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # of kernels, which draw no bars
 HERE = Path(__file__).parent
 PARTS = ("data", "datasets", "models", "objectives", "metrics", "queries", "training", "networks", "distributions")
 ALONE = ("batch", "cells", "drawing", "plots", "recipes", "runs", "sharing", "trace", "errors")
@@ -15,6 +17,7 @@ ALONE = ("batch", "cells", "drawing", "plots", "recipes", "runs", "sharing", "tr
 
 project = "coset"
 author = "the coset authors"
+copyright = "2026, the coset authors"
 release = coset.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["README.md"]  # the entrance of those who read in the repository
@@ -66,7 +69,7 @@ def write_reference(_: Any) -> None:
         for name in public_names(module):
             value = getattr(module, name)
             kind = "autoclass" if inspect.isclass(value) else "autofunction"
-            lines += [f".. {kind}:: {value.__module__}.{value.__qualname__}"]
+            lines += [f".. {kind}:: coset.{part}.{name}"]
             lines += ["   :members:", ""] if kind == "autoclass" else [""]
         (folder / f"{part}.rst").write_text("\n".join(lines), "utf-8")
     names = "\n   ".join((*PARTS, *ALONE))
