@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from coset.data import FactorTable, SetBatch
 from coset.errors import CheckpointError, ConfigurationError, DataError, NonFiniteError
-from coset.models import ContextAwareLearner, NeuralStatistician, load
+from coset.models import VAE, ContextAwareLearner, NeuralStatistician, load
 from coset.objectives import Annealed, EvidenceLowerBound, Fixed, elbo
 from coset.trace import Trace
 from coset.training import SetTraining, default_objective, fit
@@ -192,6 +192,12 @@ def test_validation_is_recorded_and_does_not_disturb_training():
     assert [{k: v for k, v in row.items() if k != "validation"} for row in record.history] == alone.history
     assert all(row["validation"] < 0 for row in record.history)
     assert_same_weights(weights(plain), weights(model))
+
+
+def test_too_few_items_to_validate_on_are_said_to_be_those():
+    few = table()[[0, 1, 2]]
+    with pytest.raises(DataError, match=r"validation, 3 items: sets: .* --data\.validation"):
+        fit(build(), table(), validation=few, epochs=1, sets=SETS, **QUIET)
 
 
 @pytest.mark.parametrize("validation", [None, table(2)])
@@ -394,6 +400,17 @@ def test_a_schedule_of_learning_rates_has_a_name():
 
 if __name__ == "__main__":
     one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+
+
+def test_on_a_terminal_one_bar_tells_how_far_all_of_training_is(capsys):
+    table = FactorTable(torch.rand(60, 4), kind=torch.arange(60) % 3)
+    model = VAE((4,), z_dim=2, features=8)
+    options = {"sets": {"batch": 5, "batches": 4}, "validation": table, "accelerator": "cpu"}
+    fit(model, table, steps=10, enable_progress_bar=True, **options)
+    shown = capsys.readouterr()
+    last = shown.err.replace("\r", "\n").strip().splitlines()[-1]
+    assert "100%" in last and "10/10" in last and "train bound -" in last and "validation bound -" in last
+    assert shown.out == ""
 
 
 def test_where_output_is_no_terminal_a_line_tells_how_far_it_is(capsys, monkeypatch):

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from coset.arguments import check_names, checked
 from coset.data import FactorTable, SetCollection, SetSampler, as_table_or_sets
 from coset.discovery import build
-from coset.errors import ConfigurationError
+from coset.errors import ConfigurationError, DataError
 from coset.models.base import Model
 from coset.objectives.base import Bound, Objective, parts
 from coset.objectives.schedules import Schedule
@@ -29,7 +29,7 @@ from coset.training.keeping_out import choose_completion, keep_out
 from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
 from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
-from coset.training.reporting import EpochLines
+from coset.training.reporting import EpochLines, WholeBar
 from coset.training.resuming import Kept, check_folder, newest_checkpoint, open_folder
 from coset.writing import whole
 
@@ -202,17 +202,18 @@ def _engine(
     clipping = {name: trainer.pop(name) for name in CLIPPING if trainer.get(name) is not None}
     if critics and trainer.get("accumulate_grad_batches", 1) != 1:
         raise ConfigurationError("accumulate_grad_batches: an objective with a critic makes a step of every batch")
-    lines = [] if sys.stdout.isatty() or "enable_progress_bar" in trainer else [EpochLines()]
+    bar = trainer.get("enable_progress_bar", sys.stdout.isatty())
+    reports = [WholeBar()] if bar else [] if "enable_progress_bar" in trainer else [EpochLines()]
     checkpoints = Checkpoints(None if folder is None else folder / "checkpoints", validated, patience)
     options = {
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": CHECK_EVERY,
-        "enable_progress_bar": sys.stdout.isatty(),
+        "enable_progress_bar": bar,
         **trainer,
         **({} if critics else clipping),
-        "callbacks": [*(trainer.get("callbacks") or []), *lines, checkpoints],
+        "callbacks": [*(trainer.get("callbacks") or []), *reports, checkpoints],
     }
     with _quiet_lightning():
         return build_trainer(options), clipping
@@ -256,7 +257,13 @@ def _validation_sampler(model: Model, data: Any, seed: int, sets: Mapping[str, A
     if data is None:
         return None
     all_alike = {"batches": None} | ({"supervision": None} if "supervision" in (sets or {}) else {})
-    held_out = _sampler(model, data, seed + 1, {**(sets or {}), **all_alike})
+    try:
+        held_out = _sampler(model, data, seed + 1, {**(sets or {}), **all_alike})
+    except DataError as reason:
+        raise DataError(
+            f"validation, {len(data)} items: {reason}; or validate on more (of your own data --data.validation 0.3, "
+            "or 0 for training items), or not at all (fit's validation=None)"
+        ) from reason
     held_out.batches = min(held_out.batches, 20)
     return held_out
 
