@@ -9,6 +9,7 @@ from typing import Any
 import gradio  # pyright: ignore[reportMissingImports]  # the extra `explore`
 import numpy as np
 import torch
+from gradio.themes import Default  # pyright: ignore[reportMissingImports]
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -329,7 +330,7 @@ def serve(views: Exploration, host: str, port: int) -> None:
 
 def launch(app: Any, host: str, port: int | None, **options: Any) -> Any:
     """Launch a page that asks no other host, not even for its letters."""
-    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    theme = Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     return app.launch(
         server_name=host, server_port=port, quiet=True, share=False, theme=theme, footer_links=[], **options
     )
