@@ -43,7 +43,7 @@ PRESETS: Mapping[str, Callable[..., dict[str, float]]] = {
 class Decomposed(Objective):
     """The evidence lower bound, its divergence in parts that are weighed each by itself (slides; Esmaeili et al. 2018).
 
-    For a draw z of q(z | x), groups g of its dimensions d, and the aggregate posterior q(z) = 1/N Σ_n q(z | x_n),
+    For a draw z of q(z | x), groups g of its dimensions d, and the aggregate posterior q(z) = 1/N Σ_n q(z | x_n)::
 
         log q(z | x) − log p(z) = ② + Ⓐ + ⓘ + ⓘⓘ
         information     ②    log q(z | x) − log q(z)
@@ -53,7 +53,7 @@ class Decomposed(Objective):
 
     for a prior whose dimensions are independent; with the terms of what is observed, ① and ③ up to a constant, this is
     the bound. With a weight of 1 each they sum to it exactly, draw by draw, whatever the estimate of q(z) is. The
-    aggregate posterior is estimated from the M items of a batch, with pairs of items (i, j):
+    aggregate posterior is estimated from the M items of a batch, with pairs of items (i, j)::
 
         importance      q(z_i | x_i) / N + (N − 1) / (N (M − 1)) Σ_{j≠i} q(z_i | x_j)      (Esmaeili et al. 2018)
         weighted        1 / (N M) Σ_j q(z_i | x_j)                                         (Chen et al. 2018, eq. S3)
