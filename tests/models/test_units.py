@@ -10,7 +10,7 @@ from coset.networks.likelihoods.base import build_likelihood
 from coset.networks.units import units_of
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
-OTHER_UNITS = [(0.01, 0.0), (1000.0, 0.0), (1.0, 100.0)]
+OTHER_UNITS = [(0.01, 0.0), (1000.0, 5000.0)]
 SIZES = {"features": 32, "hidden": 16, "context_dim": 3, "z_dim": 2, "architecture": "plain", "channels": []}
 
 
