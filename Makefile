@@ -19,7 +19,7 @@ docs: .venv/installed-docs  ## the site in build/docs, its tutorials run on the 
 	@echo "open build/docs/index.html"
 
 test: lint  ## lint, types, tests, doctests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-page: .venv/installed-dev  ## the pages of `coset explore` in a real browser
 	@command -v chromium chromedriver > /dev/null || { echo "test-page needs a browser: apt-get install chromium chromium-driver"; exit 1; }

@@ -47,7 +47,8 @@ def test_vectors_are_completed_by_main_effects_plus_interaction():
     assert {"energy", "r2_variance"} <= result.scores["ours"].keys()
 
 
-def test_items_in_other_units_are_completed_alike():
+def test_items_in_other_units_are_completed_alike(monkeypatch):
+    monkeypatch.setattr("coset.distributions.interaction.STEPS", 40)
     one, other = (split(scale=scale, shift=shift)[0] for scale, shift in ((1.0, 0.0), (100.0, 7.0)))
     found, again = build(one).complete(one), build(other).complete(other)
     torch.testing.assert_close(again.mean, 100 * found.mean + 7, rtol=1e-3, atol=1.0)

@@ -57,6 +57,7 @@ def test_a_dead_link_is_found(tmp_path):
 def test_every_cell_of_a_tutorial_runs(page, tmp_path, monkeypatch):
     """With two steps of training; `make docs` runs them whole."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("coset.distributions.interaction.STEPS", 20)
     monkeypatch.setattr(coset, "fit", lambda *args, **options: fit(*args, **options | {"steps": 2}), raising=False)
     cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert cells and cells[0].startswith("%matplotlib inline\n")

@@ -32,7 +32,7 @@ def trained(kind, data, factor=1.0):
         "IntrinsicFaces": {"label": "row", "features": 32, "shading_dim": 4, "reflectance_dim": 4},
     }[kind.__name__]
     model = kind.for_data(data, likelihood="gaussian", **options)
-    steps = {"ContextAwareLearner": 200, "IntrinsicFaces": 200, "ClassStyle": 400}.get(kind.__name__, 300)
+    steps = {"VAE": 300, "ClassStyle": 300}.get(kind.__name__, 150)
     fit(model, data, steps=steps, learning_rate=5e-3, sets={"batch": 8 if model.contexts else 16}, **QUIET)
     return model
 
