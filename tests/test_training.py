@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -411,6 +412,13 @@ def test_on_a_terminal_one_bar_tells_how_far_all_of_training_is(capsys):
     last = shown.err.replace("\r", "\n").strip().splitlines()[-1]
     assert "100%" in last and "10/10" in last and "train bound -" in last and "validation bound -" in last
     assert shown.out == ""
+
+
+def test_a_bar_of_the_users_own_takes_its_place(capsys):
+    mine = TQDMProgressBar()
+    options = {"sets": {"batch": 5, "batches": 2}, "accelerator": "cpu", "callbacks": [mine]}
+    fit(VAE((4,), z_dim=2, features=8), torch.rand(20, 4), steps=2, enable_progress_bar=True, **options)
+    assert "Epoch 0" in capsys.readouterr().out
 
 
 def test_where_output_is_no_terminal_a_line_tells_how_far_it_is(capsys, monkeypatch):

@@ -228,6 +228,7 @@ def test_a_batch_of_one_is_refused():
         ),
         ({"estimator": "exact"}, "no estimator 'exact'"),
         ({"discrete": {"class": "enumerate"}}, "drawn, not enumerated"),
+        ({"discrete": {"class": "tempered"}}, "drawn, not enumerated"),
     ],
 )
 def test_words_that_are_none_of_its_own_are_refused(arguments, message):

@@ -130,3 +130,41 @@ def bootstrap(score: Callable[[np.ndarray], float], rows: int, resamples: int, s
     random = np.random.default_rng(seed)
     found = [score(random.integers(0, rows, rows)) for _ in range(resamples)]
     return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+
+
+def score_information(
+    name: str,
+    formula: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    codes: Any,
+    factors: Any,
+    bins: int,
+    binning: Binning,
+    resamples: int,
+    seed: int,
+) -> CodeScore:
+    """A score that is a mean over factors, or over codes, of what their mutual information says.
+
+    Args:
+        name: of the score.
+        formula: maps mutual information `[d, f]` and the entropies of factors `[f]` to a number for each.
+        codes: numbers, `[n, d]`.
+        factors: `[n, f]`, or a mapping of names to columns.
+        bins: into which codes are sorted, and factors with real numbers.
+        binning: of equal width, or of equally many.
+        resamples: of rows, for the interval; 0 for none.
+        seed: of these.
+
+    Raises:
+        DataError: No codes and factors, see `read_arrays`.
+        ConfigurationError: Bins that are none.
+    """
+    x, v = read_arrays(codes, factors)
+    sorted_codes, levels = discretise(x, bins, binning), levels_of(v, bins, binning)
+
+    def each(rows: np.ndarray) -> np.ndarray:
+        return formula(mutual_informations(sorted_codes[rows], levels[rows]), entropies(levels[rows]))
+
+    of_all = each(np.arange(len(x)))
+    parts = {"each": of_all.tolist(), "information": mutual_informations(sorted_codes, levels).tolist()}
+    interval = bootstrap(lambda rows: float(each(rows).mean()), len(x), resamples, seed)
+    return CodeScore(name, float(of_all.mean()), interval, parts, {"bins": bins, "binning": binning, "rows": len(x)})

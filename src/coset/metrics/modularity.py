@@ -4,15 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from coset.metrics.information import (
-    Binning,
-    CodeScore,
-    bootstrap,
-    discretise,
-    levels_of,
-    mutual_informations,
-    read_arrays,
-)
+from coset.metrics.information import Binning, CodeScore, score_information
 
 
 def modularity(
@@ -40,20 +32,11 @@ def modularity(
     >>> modularity(factors, factors).value > 0.99
     True
     """
-    x, v = read_arrays(codes, factors)
-    sorted_codes, levels = discretise(x, bins, binning), levels_of(v, bins, binning)
 
-    def by_dimension(rows: np.ndarray) -> np.ndarray:
-        squared = mutual_informations(sorted_codes[rows], levels[rows]) ** 2  # [d, f]
+    def of_one_factor(told: np.ndarray, entropy: np.ndarray) -> np.ndarray:
+        squared = told**2
         best = squared.max(1)
         others = (squared.sum(1) - best) / np.maximum(best * max(1, squared.shape[1] - 1), 1e-300)
         return np.where(best == 0, 0.0, 1 - others)
 
-    of_all = by_dimension(np.arange(len(x)))
-    return CodeScore(
-        "modularity",
-        float(of_all.mean()),
-        bootstrap(lambda rows: float(by_dimension(rows).mean()), len(x), resamples, seed),
-        {"by_dimension": of_all.tolist()},
-        {"bins": bins, "binning": binning, "rows": len(x)},
-    )
+    return score_information("modularity", of_one_factor, codes, factors, bins, binning, resamples, seed)

@@ -4,16 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from coset.metrics.information import (
-    Binning,
-    CodeScore,
-    bootstrap,
-    discretise,
-    entropies,
-    levels_of,
-    mutual_informations,
-    read_arrays,
-)
+from coset.metrics.information import Binning, CodeScore, score_information
 
 
 def mutual_information_gap(
@@ -41,19 +32,10 @@ def mutual_information_gap(
     >>> mutual_information_gap(factors, factors).value > 0.99
     True
     """
-    x, v = read_arrays(codes, factors)
-    sorted_codes, levels = discretise(x, bins, binning), levels_of(v, bins, binning)
 
-    def gaps(rows: np.ndarray) -> np.ndarray:
-        told = np.sort(mutual_informations(sorted_codes[rows], levels[rows]), 0)[::-1]  # [d, f]
-        second = told[1] if len(told) > 1 else 0.0
-        return (told[0] - second) / np.maximum(entropies(levels[rows]), 1e-12)
+    def gap(told: np.ndarray, entropy: np.ndarray) -> np.ndarray:
+        best = np.sort(told, 0)[::-1]
+        second = best[1] if len(best) > 1 else 0.0
+        return (best[0] - second) / np.maximum(entropy, 1e-12)
 
-    of_all = gaps(np.arange(len(x)))
-    return CodeScore(
-        "MIG",
-        float(of_all.mean()),
-        bootstrap(lambda rows: float(gaps(rows).mean()), len(x), resamples, seed),
-        {"by_factor": of_all.tolist(), "information": mutual_informations(sorted_codes, levels).tolist()},
-        {"bins": bins, "binning": binning, "rows": len(x)},
-    )
+    return score_information("MIG", gap, codes, factors, bins, binning, resamples, seed)

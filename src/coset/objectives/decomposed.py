@@ -100,7 +100,7 @@ class Decomposed(Objective):
             raise ConfigurationError(
                 f"Decomposed: no estimator {estimator!r}; {nearest(estimator, get_args(Estimator))}"
             )
-        if "enumerate" in (discrete or {}).values():
+        if {"enumerate", "tempered"} & {*(discrete or {}).values()}:
             raise ConfigurationError("Decomposed: discrete sites are drawn, not enumerated; 'relaxed' passes gradients")
         try:
             self.schedule = Fixed(PRESETS[preset](**(coefficients or {})))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -203,7 +204,11 @@ def _engine(
     if critics and trainer.get("accumulate_grad_batches", 1) != 1:
         raise ConfigurationError("accumulate_grad_batches: an objective with a critic makes a step of every batch")
     bar = trainer.get("enable_progress_bar", sys.stdout.isatty())
-    reports = [WholeBar()] if bar else [] if "enable_progress_bar" in trainer else [EpochLines()]
+    if bar:
+        own = any(isinstance(each, ProgressBar) for each in trainer.get("callbacks") or [])
+        reports = [] if own else [WholeBar()]
+    else:
+        reports = [] if "enable_progress_bar" in trainer else [EpochLines()]
     checkpoints = Checkpoints(None if folder is None else folder / "checkpoints", validated, patience)
     options = {
         "logger": [CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "logs", "")] if folder else False,
