@@ -25,7 +25,7 @@ def dci(
 ) -> CodeScore:
     """Disentanglement, completeness and informativeness of a code (Eastwood & Williams 2018).
 
-    Each factor is predicted from the code by trees, whose importances R are `[d, f]`:
+    Each factor is predicted from the code by trees, whose importances R are `[d, f]`::
 
         disentanglement = Σ_d w_d (1 − H_F(R_d· / Σ R_d·)),  w_d = Σ_f R_df / Σ R
         completeness    = Σ_f w_f (1 − H_D(R_·f / Σ R_·f))
