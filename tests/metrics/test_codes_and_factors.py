@@ -8,7 +8,8 @@ from sklearn.metrics import mutual_info_score
 
 from coset.errors import ConfigurationError, DataError
 from coset.metrics import dci, modularity, mutual_information_gap
-from coset.metrics.information import discretise, entropies, mutual_informations, read_arrays
+from coset.metrics.information import discretise, entropies, mutual_informations
+from coset.metrics.scoring import read_arrays
 
 RANDOM = np.random.default_rng(0)
 FACTORS = np.stack([grid.ravel() for grid in np.indices((4, 4, 4))], 1).repeat(10, 0)  # [640, 3]
@@ -109,7 +110,7 @@ def test_factors_of_words_and_of_real_numbers_are_read():
 @pytest.mark.parametrize(
     ("codes", "factors", "message"),
     [
-        (np.zeros((5, 2)), np.zeros((4, 1)), r"expected \[n, d\] and factors of n rows each, got \[5, 2\] and \[4\]"),
+        (np.zeros((5, 2)), np.zeros((4, 1)), r"factors: expected \[5, f\], or names of columns \[5\], got \[4, 1\]"),
         (np.zeros(5), np.zeros((5, 1)), r"expected \[n, d\]"),
         (np.array([[1.0], [np.nan]]), np.array([[0], [1]]), "row 1, column 0 holds nan"),
         (np.zeros((3, 1)), np.ones((3, 1)), r"column 0 is 1\.0 in every row"),

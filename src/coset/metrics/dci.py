@@ -11,7 +11,7 @@ from sklearn.ensemble import (
 )
 
 from coset.errors import ConfigurationError
-from coset.metrics.information import CodeScore, read_arrays
+from coset.metrics.scoring import CodeScore, make_score, read_arrays, split_rows
 
 Regressor = Literal["gradient boosting", "random forest"]
 
@@ -21,6 +21,7 @@ def dci(
     factors: Any,
     regressor: Regressor = "gradient boosting",
     held_out: float = 0.5,
+    resamples: int = 0,
     seed: int = 0,
 ) -> CodeScore:
     """Disentanglement, completeness and informativeness of a code (Eastwood & Williams 2018).
@@ -39,38 +40,38 @@ def dci(
         factors: `[n, f]`, or a mapping of names to columns.
         regressor: what predicts.
         held_out: share of the rows that informativeness is of.
-        seed: of the split and the trees.
+        resamples: of rows, for the interval, each with trees of its own; 0 for none.
+        seed: of the split, the trees and the resamples.
 
     Raises:
-        DataError: No codes and factors, see `coset.metrics.information.read_arrays`.
-        ConfigurationError: Another regressor, or a share beyond 0 and 1.
+        DataError: No codes and factors, see `coset.metrics.scoring.read_arrays`.
+        ConfigurationError: Another regressor, or a share that leaves no rows.
 
     Returns:
         Its value is disentanglement; all three are parts.
     """
-    if regressor not in get_args(Regressor) or not 0 < held_out < 1:
-        raise ConfigurationError(
-            f"dci: expected a regressor of {get_args(Regressor)} and a share between 0 and 1, got {regressor!r} and "
-            f"{held_out}"
-        )
+    if regressor not in get_args(Regressor):
+        raise ConfigurationError(f"dci: expected a regressor of {get_args(Regressor)}, got {regressor!r}")
     x, v = read_arrays(codes, factors)
-    order = np.random.default_rng(seed).permutation(len(x))
-    test, train = np.split(order, [round(held_out * len(x))])
-    importances, right = [], []
-    for factor in v.T:
-        continuous = bool((factor != np.round(factor)).any())
-        model = _trees(regressor, continuous, seed).fit(x[train], factor[train])
-        importances.append(model.feature_importances_)
-        right.append(float(model.score(x[test], factor[test])))
-    weights = np.stack(importances, 1)  # [d, f]
-    parts = {
-        "disentanglement": _weighted_certainty(weights),
-        "completeness": _weighted_certainty(weights.T),
-        "informativeness": float(np.mean(right)),
-        "importances": weights.tolist(),
-    }
+
+    def measure(train: np.ndarray, test: np.ndarray) -> tuple[float, dict[str, Any]]:
+        importances, right = [], []
+        for factor in v.T:
+            model = _trees(regressor, bool((factor != np.round(factor)).any()), seed).fit(x[train], factor[train])
+            importances.append(model.feature_importances_)
+            right.append(float(model.score(x[test], factor[test])))
+        weights = np.stack(importances, 1)  # [d, f]
+        disentanglement = _weighted_certainty(weights)
+        return disentanglement, {
+            "disentanglement": disentanglement,
+            "completeness": _weighted_certainty(weights.T),
+            "informativeness": float(np.mean(right)),
+            "importances": weights.tolist(),
+        }
+
     settings = {"regressor": regressor, "held out": held_out, "seed": seed, "rows": len(x)}
-    return CodeScore("DCI disentanglement", parts["disentanglement"], None, parts, settings)
+    rows = split_rows(len(x), held_out, seed)
+    return make_score("DCI disentanglement", measure, rows, settings, resamples, seed)
 
 
 def _trees(regressor: Regressor, continuous: bool, seed: int) -> Any:

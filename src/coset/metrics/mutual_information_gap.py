@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from coset.metrics.information import Binning, CodeScore, score_information
+from coset.metrics.information import Binning, score_information
+from coset.metrics.scoring import CodeScore
 
 
 def mutual_information_gap(
@@ -25,7 +26,7 @@ def mutual_information_gap(
         seed: of these.
 
     Raises:
-        DataError: No codes and factors, see `coset.metrics.information.read_arrays`.
+        DataError: No codes and factors, see `coset.metrics.scoring.read_arrays`.
         ConfigurationError: Bins that are none.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (500, 2))

@@ -3,7 +3,7 @@
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from coset.arguments import check_memory, checked
 from coset.batch import SetBatch, as_tensor, read_items, read_sets
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.programs import Programs, evaluating
+from coset.sites import Site
 from coset.trace import Partial, Trace
 
 BLOCK = 500
@@ -200,6 +201,40 @@ class Queries(nn.Module, ABC):
         return read
 
     @inference
+    def embed(self, items: Any, sample: bool = False) -> Tensor:
+        """Codes of single items `[n, *item_shape]`; those of sets as sets of their own in which every context varies.
+
+        Args:
+            items: the items.
+            sample: draw from the posteriors rather than take their centres.
+
+        Returns:
+            The values of `codes` side by side, `[n, D]`.
+        """
+        return torch.cat([self._code(q, [site.value for site in sites]) for q, sites in self._encoded(items, sample)])
+
+    @inference
+    def posteriors(self, items: Any) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of the posteriors of what `embed` gives, `[n, D]` each.
+
+        Args:
+            items: `[n, *item_shape]`.
+        """
+        means, deviations = [], []
+        for q, sites in self._encoded(items):
+            of: list[Any] = [site.distribution for site in sites]
+            means.append(self._code(q, [each.mean for each in of]))
+            deviations.append(self._code(q, [each.stddev for each in of]))
+        return torch.cat(means), torch.cat(deviations)
+
+    def _encoded(self, items: Any, sample: bool = False) -> Iterator[tuple[Trace, list[Site]]]:
+        """Traces of blocks of items, and the sites of their codes."""
+        for x in self.read_items(items).unsqueeze(1).split(BLOCK):  # [n, 1, ...]
+            varies = x.new_zeros(len(x), len(self.contexts)) if self.contexts else None
+            q = self.encode(SetBatch(x, varies), sample)
+            yield q, [q[name] for name in self.codes]
+
+    @inference
     def code_names(self) -> list[str]:
         """What the numbers that `embed` gives are called, in their order: after contexts or sites, `digit_0`, `z_3`."""
         like = next(self.parameters())
@@ -215,12 +250,12 @@ class Queries(nn.Module, ABC):
             names += [f"{part}_{index}" for part in parts for index in range(site.value.shape[-1])]
         return names
 
-    def _code(self, q: Trace, items: int) -> Tensor:
-        """The values of `codes` of items that were encoded as sets of their own, side by side: `[n, D]`."""
+    def _code(self, q: Trace, values: Sequence[Tensor]) -> Tensor:
+        """What belongs to the sites of `codes`, of items encoded as sets of their own, side by side: `[n, D]`."""
         parts = []
-        for name in self.codes:
+        for name, value in zip(self.codes, values, strict=True):
             site = q[name]
             absent = site.mask is not None and site.axes[-1] == "R"  # repetitions that are not there
-            value = site.value * site.mask.unsqueeze(-1) if absent and site.mask is not None else site.value
-            parts.append(value.reshape(items, -1))
+            value = value * site.mask.unsqueeze(-1) if absent and site.mask is not None else value
+            parts.append(value.flatten(1))
         return torch.cat(parts, -1)

@@ -14,12 +14,6 @@ class ItemQueries(Queries):
     """Questions to a model of independent items."""
 
     @inference
-    def embed(self, items: Any, sample: bool = False) -> Tensor:
-        """Codes of items `[n, *item_shape]`: centres of the posteriors of `codes`, or draws from them, `[n, D]`."""
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        return torch.cat([self._code(self.encode(SetBatch(part), sample), len(part)) for part in x.split(BLOCK)])
-
-    @inference
     def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
         """Items as the model sees them, `[n, *item_shape]`: decoded from the centres of posteriors, or from draws."""
         x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]

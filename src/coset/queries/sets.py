@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coset.batch import SetBatch, as_tensor
 from coset.errors import ConfigurationError, DataError, ShapeError, nearest
-from coset.queries.base import BLOCK, Queries, inference
+from coset.queries.base import Queries, inference
 from coset.queries.completion import Completion, Way, complete_cells
 
 
@@ -36,22 +36,6 @@ class SetQueries(Queries):
             a: which, `[B, K]`.
             codes: of these contexts, `[B, K, C]`; drawn where None.
         """
-
-    @inference
-    def embed(self, items: Any, sample: bool = False) -> Tensor:
-        """Codes of single items `[n, *item_shape]`, each read as a set of its own in which every context varies.
-
-        Args:
-            items: the items.
-            sample: draw from the posteriors rather than take their centres.
-
-        Returns:
-            The values of `codes` side by side, `[n, D]`.
-        """
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        vary = x.new_zeros(len(x), len(self.contexts))
-        blocks = zip(x.split(BLOCK), vary.split(BLOCK), strict=True)
-        return torch.cat([self._code(self.encode(SetBatch(*block), sample), len(block[0])) for block in blocks])
 
     @inference
     def embed_sets(self, x: Any, mask: Any = None, sample: bool = False) -> Tensor:
