@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.metrics.reference_scores import SEEDS, draw
 
 import coset.metrics as metrics
-from tests.metrics.reference_scores import SEEDS, draw
 
 REFERENCE = json.loads(Path(__file__).with_name("reference_scores.json").read_text())
 ROWS = [draw(seed) for seed in SEEDS]
@@ -42,12 +42,17 @@ def test_trees_say_the_same_within_what_other_rows_would_say(part):
 
 
 @pytest.mark.parametrize(
-    ("name", "score"), [("beta_vae", metrics.beta_vae_score), ("factor_vae", metrics.factor_vae_score)]
+    ("name", "score"),
+    [
+        ("beta_vae", lambda x, v: metrics.beta_vae_score(x, v, points=(2000, 1000))),
+        ("factor_vae", lambda x, v: metrics.factor_vae_score(x, v, votes=(2000, 1000))),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_scores_of_drawn_groups_are_the_same_within_what_draws_leave_open(name, score):
     differences = []
     for (x, v), expected in zip(ROWS[:10], REFERENCE[name], strict=False):
-        found = score(x, v, train=2000, test=1000).value
+        found = score(x, v).value
         differences.append(found - expected)
         assert found == pytest.approx(expected, abs=0.05)  # three deviations of a share of 1,000 each
     assert abs(np.mean(differences)) < 0.015, differences

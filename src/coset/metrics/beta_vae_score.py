@@ -15,8 +15,7 @@ def beta_vae_score(
     codes: Any,
     factors: Any,
     pairs: int = 64,
-    train: int = 10_000,
-    test: int = 5_000,
+    points: tuple[int, int] = (10_000, 5_000),
     bins: int = 20,
     seed: int = 0,
 ) -> CodeScore:
@@ -31,8 +30,7 @@ def beta_vae_score(
         codes: numbers, `[n, d]`.
         factors: `[n, f]`, two of them or more, or a mapping of names to columns.
         pairs: in a point.
-        train: points that the classifier learns from.
-        test: points that it is judged by.
+        points: those that the classifier learns from, and those that it is judged by.
         bins: of equal width, into which factors with real numbers are sorted.
         seed: of the pairs.
 
@@ -41,33 +39,25 @@ def beta_vae_score(
         ConfigurationError: A single factor, a count below 1, or bins that are none.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (500, 2))
-    >>> beta_vae_score(factors, factors, train=200, test=100).value > 0.95
+    >>> beta_vae_score(factors, factors, points=(200, 100)).value > 0.95
     True
     """
     x, v = read_arrays(codes, factors)
-    if v.shape[1] < 2 or min(pairs, train, test) < 1:
+    if v.shape[1] < 2 or min(pairs, *points) < 1:
         raise ConfigurationError(
-            f"beta_vae_score: expected two factors or more, and counts from 1 up, got {v.shape[1]} and {pairs}, "
-            f"{train}, {test}"
+            f"beta_vae_score: expected two factors or more and counts from 1, got {v.shape[1]} and {pairs}, {points}"
         )
     held = HeldFactor(levels_of(v, bins), np.random.default_rng(seed))
-    asked = held.random.integers(0, held.factors, train + test)
-    points = np.empty((train + test, x.shape[1]))
+    asked = held.random.integers(0, held.factors, sum(points))
+    found = np.empty((len(asked), x.shape[1]))
     for point, factor in enumerate(asked):
         rows = held.random.integers(0, len(x), pairs)
-        points[point] = np.abs(x[rows] - x[held.partners(factor, rows)]).mean(0)
-    model = LogisticRegression(max_iter=1000).fit(points[:train], asked[:train])
-    value = float(model.score(points[train:], asked[train:]))
-    parts = {"train": float(model.score(points[:train], asked[:train])), "chance": 1 / held.factors}
-    settings = {
-        "classifier": "logistic regression",
-        "pairs": pairs,
-        "train": train,
-        "test": test,
-        "seed": seed,
-        "rows": len(x),
-    }
-    return CodeScore("β-VAE score", value, _binomial(value, test), parts, settings)
+        found[point] = np.abs(x[rows] - x[held.partners(factor, rows)]).mean(0)
+    learn, judge = np.split(np.arange(len(asked)), points[:1])
+    model = LogisticRegression(max_iter=1000).fit(found[learn], asked[learn])
+    value = float(model.score(found[judge], asked[judge]))
+    settings = {"classifier": "logistic regression", "pairs": pairs, "points": points, "seed": seed, "rows": len(x)}
+    return CodeScore("β-VAE score", value, _binomial(value, len(judge)), {"chance": 1 / held.factors}, settings)
 
 
 def _binomial(share: float, count: int) -> tuple[float, float]:

@@ -14,8 +14,7 @@ def factor_vae_score(
     codes: Any,
     factors: Any,
     group: int = 64,
-    train: int = 10_000,
-    test: int = 5_000,
+    votes: tuple[int, int] = (10_000, 5_000),
     active: float = 0.05,
     bins: int = 20,
     resamples: int = 200,
@@ -32,8 +31,7 @@ def factor_vae_score(
         codes: numbers, `[n, d]`.
         factors: `[n, f]`, or a mapping of names to columns.
         group: rows with equal levels.
-        train: votes that say what dimensions stand for.
-        test: votes that are judged.
+        votes: those that say what dimensions stand for, and those that are judged.
         active: standard deviation, in units of the codes, from which a dimension counts.
         bins: of equal width, into which factors with real numbers are sorted.
         resamples: of votes, for the interval; 0 for none.
@@ -44,29 +42,27 @@ def factor_vae_score(
         ConfigurationError: A group of one, a count below 1, or bins that are none.
 
     >>> factors = np.random.default_rng(0).integers(0, 4, (500, 2))
-    >>> factor_vae_score(factors, factors, train=200, test=100).value
+    >>> factor_vae_score(factors, factors, votes=(200, 100)).value
     1.0
     """
-    if group < 2 or min(train, test) < 1:
-        raise ConfigurationError(
-            f"factor_vae_score: expected groups of 2 and counts from 1 up, got {group}, {train}, {test}"
-        )
+    if group < 2 or min(votes) < 1:
+        raise ConfigurationError(f"factor_vae_score: expected groups of 2 and counts from 1 up, got {group}, {votes}")
     x, v = read_arrays(codes, factors)
     held = HeldFactor(levels_of(v, bins), np.random.default_rng(seed))
     scale = x.std(0, ddof=1)
     some = x[:, scale >= active] / scale[scale >= active]
-    settings = {"group": group, "train": train, "test": test, "active": active, "seed": seed, "rows": len(x)}
+    settings = {"group": group, "votes": votes, "active": active, "seed": seed, "rows": len(x)}
     if not some.shape[1]:
         return CodeScore("FactorVAE score", 0.0, None, {"active": 0}, settings)
-    asked = held.random.integers(0, held.factors, train + test)
-    votes = np.array([some[held.alike(factor, group)].var(0).argmin() for factor in asked])
+    asked = held.random.integers(0, held.factors, sum(votes))
+    chosen = np.array([some[held.alike(factor, group)].var(0).argmin() for factor in asked])
 
     def measure(learn: np.ndarray, judge: np.ndarray) -> tuple[float, dict[str, Any]]:
         counts = np.zeros((some.shape[1], held.factors), dtype=int)
-        np.add.at(counts, (votes[learn], asked[learn]), 1)
+        np.add.at(counts, (chosen[learn], asked[learn]), 1)
         stands_for = counts.argmax(1)
-        right = float((stands_for[votes[judge]] == asked[judge]).mean())
+        right = float((stands_for[chosen[judge]] == asked[judge]).mean())
         return right, {"active": some.shape[1], "votes": counts.tolist(), "chance": 1 / held.factors}
 
-    parts = [np.arange(train), train + np.arange(test)]
+    parts = np.split(np.arange(sum(votes)), votes[:1])
     return make_score("FactorVAE score", measure, parts, settings, resamples, seed)

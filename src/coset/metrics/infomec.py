@@ -34,10 +34,10 @@ def infomec(
         InfoC = ( mean_f max_d R_df / Σ_d R_df − 1/D ) / (1 − 1/D)
         InfoE = mean_f 1 − H(v_f | z) / H(v_f)
 
-    over the D dimensions whose range is at least `active` of the widest. H(v_f | z) is the cross-entropy of a logistic
-    regression with balanced classes, and H(v_f) that of one that sees nothing. The published script reads both from the
-    rows that it learned from, where more dimensions always tell more; here they are of rows held out, and below 0 where
-    what was learned does not hold.
+    over the D dimensions whose range is above `active` of the widest, so that InfoM and InfoC depend on the units of
+    dimensions unless it is 0. H(v_f | z) is the cross-entropy of a logistic regression with balanced classes, and
+    H(v_f) that of one that sees nothing. The published script reads both from the rows that it learned from, where more
+    dimensions always tell more; here they are of rows held out, and below 0 where what was learned does not hold.
 
     Args:
         codes: numbers, `[n, d]`.

@@ -19,7 +19,7 @@ class CodeScore:
     Attributes:
         name: of the score.
         value: of all rows, from 0 to 1.
-        interval: where 95 % of the values lie of rows drawn anew, with replacement; None where it was not asked for.
+        interval: of 95 %, from the spread of values of rows drawn anew, with replacement; None where not asked for.
         parts: what it is made of: other numbers, or one for each factor or code.
         settings: bins, regressors, splits and seeds, without which it means nothing.
     """
@@ -118,5 +118,7 @@ def make_score(
     interval, random = None, np.random.default_rng(seed)
     if resamples:
         found = [measure(*(random.choice(part, len(part)) for part in rows))[0] for _ in range(resamples)]
-        interval = float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+        # Rows drawn twice agree with themselves, so that all resamples are off to one side: their mean is taken out.
+        low, high = (float(value + np.quantile(found, at) - np.mean(found)) for at in (0.025, 0.975))
+        interval = low, high
     return CodeScore(name, float(value), interval, parts, settings)
