@@ -1,6 +1,7 @@
 """The divergence taken apart: exact in sum, right in its parts, and each preset the formula of its paper."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from coset.batch import SetBatch
 from coset.errors import ConfigurationError
 from coset.objectives import Decomposed
 from coset.objectives.decomposed import PRESETS
+from coset.objectives.latents import latent_sites
 from coset.programs import Programs
 from coset.recipes import read_recipe
 from coset.runs import train_run
@@ -139,6 +141,7 @@ FORMULAE = {
         lambda t: t["information"] + 3 * (t["correlation"] + t["correlation.1"] + t["marginals"]),
     ),
     "zhao": ({"scale": 3.0}, lambda t: 3 * (t["correlation"] + t["correlation.1"] + t["marginals"])),
+    "gao": ({"scale": 3.0}, lambda t: FORMULAE["vae"][1](t) - 3 * t["anchors"]),
     "achille-soatto": (
         {"beta": 2.0, "gamma": 5.0},
         lambda t: 2 * t["information"] + 5 * (t["correlation"] + t["correlation.1"]),
@@ -157,10 +160,22 @@ FORMULAE = {
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_its_row_of_the_table(preset):
     coefficients, cost = FORMULAE[preset]
-    objective = Decomposed(preset, groups=["z[:2]", "z[2:]"], data_size=50, coefficients=coefficients)
+    options = {"groups": ["z[:2]", "z[2:]"], "data_size": 50, "anchors": ["z[1]"] if preset == "gao" else ()}
+    objective = Decomposed(preset, coefficients, **options)
     bound = objective(Programs(vae(), batch()))
     weighted = bound.weighted(objective.schedule.weights)
     torch.testing.assert_close(weighted, bound.terms["x"] - cost(bound.terms), atol=1e-9, rtol=0)
+
+
+def test_anchors_are_what_their_dimensions_tell_of_an_item():
+    model, x = vae(), torch.rand(12, 1, 6)
+    with torch.no_grad():
+        bound = Decomposed("gao", anchors=["z[1:3]"], data_size=12)(Programs(model, SetBatch(x)))
+        z = bound.q["z"]
+        own = z.distribution.base_dist.log_prob(z.value)[:, 0, 1:3].sum(-1)
+        expected = own - log_aggregate(model, z.value[:, 0], x, [1, 2])
+    torch.testing.assert_close(bound.terms["anchors"], expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(bound.value, drawn_bound(bound, "z"), atol=1e-9, rtol=0)  # it is no part of the bound
 
 
 @pytest.mark.usefixtures("single")
@@ -203,7 +218,7 @@ def test_more_weight_on_correlation_leaves_less_of_it():
     [
         ({"groups": ["z[:2]"]}, r"no partition of z\[:4\]"),
         ({"groups": ["z[:3]", "z[2:]"]}, "no partition"),
-        ({"groups": ["y"]}, "no latent site for the group 'y'"),
+        ({"groups": ["y"]}, "no latent site for 'y'"),
         ({"data_size": None}, "how many items the data has is not known"),
         ({"data_size": 8}, "no more than the 8 of the data, got 9"),
     ],
@@ -227,6 +242,8 @@ def test_a_batch_of_one_is_refused():
             "hfvae has the coefficients .'alpha', 'beta', 'gamma'., got .'delta'",
         ),
         ({"estimator": "exact"}, "no estimator 'exact'"),
+        ({"preset": "gao"}, "the preset gao rewards what dimensions, anchors=, tell"),
+        ({"anchors": ["z[0]"]}, "the preset gao rewards what dimensions, anchors=, tell"),
         ({"discrete": {"class": "enumerate"}}, "drawn, not enumerated"),
         ({"discrete": {"class": "tempered"}}, "drawn, not enumerated"),
     ],
@@ -236,11 +253,74 @@ def test_words_that_are_none_of_its_own_are_refused(arguments, message):
         Decomposed(**arguments)
 
 
-def test_variables_of_sets_and_priors_that_depend_on_others_are_refused():
-    sets = SetBatch(torch.rand(4, 3, 6))
-    statistician = coset.NeuralStatistician((6,), ["set"], context_dim=2, z_dim=2, hidden=8, **PLAIN)
-    with pytest.raises(ConfigurationError, match="has the axes B and is sampled"):
-        Decomposed(data_size=50)(Programs(statistician, SetBatch(sets.x, torch.ones(4, 1))))
-    faces = coset.IntrinsicFaces((6,), people=2, shading_dim=2, reflectance_dim=2, **PLAIN)
-    with pytest.raises(ConfigurationError, match="prior of 'shading' depends on other variables"):
-        Decomposed(data_size=50)(Programs(faces, batch()))
+def drawn_difference(bound):
+    """The same of every model: entries that are known are conditioned on, and masks weigh both programs alike."""
+    total = sum(site.log_prob for site in bound.p if site.provenance == "observed")
+    for site in latent_sites(bound.q):
+        entry = bound.p[site.name].distribution.log_prob(site.value) - site.distribution.log_prob(site.value)
+        entry = entry.expand(site.value.shape[: len(site.axes)])
+        entry = entry if site.mask is None else torch.where(site.mask > 0, entry, 0.0) * site.mask
+        entry = entry if site.known is None else entry * (1 - site.known)
+        total = total + entry.flatten(1).sum(1) if entry.ndim > 1 else total + entry
+    return total
+
+
+def sets():
+    """Five sets, of two contexts of which each holds some constant, with items missing."""
+    constant = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    mask = torch.tensor([[1.0, 1, 1], [1, 1, 0], [1, 1, 1], [1, 0, 0], [1, 1, 1]])
+    return SetBatch(torch.rand(5, 3, 6), constant, mask)
+
+
+SIZES = {"context_dim": 2, "z_dim": 2, "hidden": 8}
+
+
+def of_sets():
+    shown = sets()
+    return {
+        "contexts": (coset.ContextAwareLearner((6,), ["one", "two"], **SIZES, **PLAIN), shown),
+        "statistician": (
+            coset.NeuralStatistician((6,), ["set"], **SIZES, **PLAIN),
+            replace(shown, constant=shown.constant[:, :1]),
+        ),
+        "labels": (
+            coset.ClassStyle((6,), classes=3, style_dim=2, **PLAIN),
+            replace(
+                shown, constant=None, factors={"class": torch.tensor([[0, 1, -1], [2, -1, -1]] * 2 + [[-1, 1, 0]])}
+            ),
+        ),
+        "faces": (coset.IntrinsicFaces((6,), people=2, shading_dim=2, reflectance_dim=2, **PLAIN), batch()),
+    }
+
+
+@pytest.mark.parametrize("name", ["contexts", "statistician", "labels", "faces"])
+@pytest.mark.parametrize("estimator", ["importance", "stratified"])
+def test_parts_sum_to_the_bound_in_every_model(name, estimator):
+    model, shown = of_sets()[name]
+    bound = Decomposed(estimator=estimator, data_size=50)(Programs(model.eval(), shown))
+    torch.testing.assert_close(bound.value, drawn_difference(bound), atol=1e-9, rtol=0)
+    assert {"information", "correlation", "marginals"} <= bound.terms.keys()
+
+
+def test_groups_of_a_model_of_sets_are_of_one_site_each():
+    model, shown = of_sets()["statistician"]
+    bound = Decomposed(groups=["context", ["z.1[0]", "z.1[1]"]], data_size=50)(Programs(model.eval(), shown))
+    torch.testing.assert_close(bound.value, drawn_difference(bound), atol=1e-9, rtol=0)
+    with pytest.raises(ConfigurationError, match="'context' is taken apart by itself"):
+        Decomposed(groups=[["context[0]", "z.1[0]"], ["context[1]", "z.1[1]"]], data_size=50)(Programs(model, shown))
+
+
+def test_the_context_of_sets_has_the_sets_of_the_batch_for_its_aggregate():
+    model, shown = of_sets()["statistician"]
+    with torch.no_grad():
+        bound = Decomposed(estimator="weighted", data_size=50)(Programs(model.eval(), shown))
+        q, value = bound.q["context"].distribution.base_dist, bound.q["context"].value
+        pairs = q.log_prob(value.unsqueeze(1)).sum(-1)  # [5, 5]
+        of_context = bound.q["context"].log_prob - (pairs.logsumexp(1) - math.log(5 * 50))
+        z = bound.q["z.1"]
+        normal, some = z.distribution.base_dist, z.mask.flatten() > 0
+        means, deviations = normal.loc.flatten(0, 1)[some], normal.scale.flatten(0, 1)[some]
+        values = z.value.flatten(0, 1)[some]
+        under = torch.distributions.Normal(means, deviations).log_prob(values.unsqueeze(1)).sum(-1)
+        of_items = under.diagonal() - (under.logsumexp(1) - math.log(len(values) * 50))
+    assert float(bound.terms["information"].sum()) == pytest.approx(float(of_context.sum() + of_items.sum()), abs=1e-9)

@@ -240,22 +240,25 @@ def _write(model: Model, record: Record, steps: int, folder: Path) -> None:
 
 
 def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | None) -> SetSampler:
-    contexts = model.contexts
+    options = dict(options or {})
+    contexts = list(model.contexts)
+    if not contexts:  # such a model may still be shown items that have something in common
+        contexts = list(options.pop("contexts", ()))
     data = as_table_or_sets(data, contexts or None)
     if tuple(data.item_shape) != model.item_shape:
         raise ConfigurationError(
             f"the model takes items of shape {list(model.item_shape)}, the data has {list(data.item_shape)}"
         )
     data = model.agree_with(data)
-    for name in options or {}:
+    for name in options:
         if name in ("contexts", "seed"):
             raise ConfigurationError(f"sets: {name} is not for them to say; it is what the model has, or fit is given")
-    check_names("sets", data.sets, list(options or {}))
+    check_names("sets", data.sets, list(options))
     if isinstance(data, SetCollection):
-        return data.sets(seed=seed, **(options or {}))
+        return data.sets(seed=seed, **options)
     assert isinstance(data, FactorTable)
     single: dict[str, Any] = {} if contexts else {"items": 1, "batch": 128}
-    return data.sets(contexts, seed=seed, **(single | dict(options or {})))
+    return data.sets(contexts, seed=seed, **(single | options))
 
 
 def _validation_sampler(model: Model, data: Any, seed: int, sets: Mapping[str, Any] | None) -> SetSampler | None:
