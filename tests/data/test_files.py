@@ -133,3 +133,11 @@ def test_fetch_says_that_the_network_failed(published, places):
     with pytest.raises(DataFileError, match="could not be fetched"):
         fetch(FILE)  # nothing listens on port 1
     assert not (places / "chosen" / FILE.path).exists()
+
+
+def test_fetch_refuses_a_web_page_in_place_of_a_file(places, published):
+    folder, address = published
+    (folder / "faces.zip").write_bytes(b"<!DOCTYPE html><html>Please sign in</html>")
+    with pytest.raises(DataFileError, match="a web page; open the address in a browser"):
+        fetch(DataFile("tiny", "tiny/faces.zip", f"{address}/faces.zip"))
+    assert not list((places / "chosen").rglob("*.*"))

@@ -207,7 +207,9 @@ def _content(path: Path) -> bytes:
 
 
 def difference(file: DataFile, content: bytes) -> str | None:
-    """What is wrong with the content of a file that has a published checksum; None if nothing is."""
+    """What is wrong with the content of a file, which may have a published checksum; None if nothing is."""
+    if content[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "its content is a web page; open the address in a browser, and put the file there by hand"
     found = hashlib.sha256(content).hexdigest()
     if file.sha256 in (None, found):
         return None

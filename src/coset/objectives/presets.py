@@ -5,7 +5,7 @@ from inspect import signature
 from typing import Any
 
 from coset.errors import ConfigurationError, nearest
-from coset.objectives.base import Objective, Penalised
+from coset.objectives.base import Bound, Objective, Penalised
 from coset.objectives.covariance import CovarianceMatching
 from coset.objectives.decomposed import Decomposed
 from coset.objectives.density_ratio import TotalCorrelationCritic
@@ -13,6 +13,7 @@ from coset.objectives.discrepancy import MaximumMeanDiscrepancy
 from coset.objectives.elbo import EvidenceLowerBound
 from coset.objectives.schedules import Fixed
 from coset.objectives.shared_dimensions import SharedDimensions
+from coset.programs import Programs
 
 
 def _covariance(of: Any, scale: float, ratio: float) -> Objective:
@@ -42,7 +43,7 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
 """Name → what builds it."""
 
 
-def preset(name: str, **settings: Any) -> Objective:
+class Preset(Objective):
     """An objective by the name of its paper.
 
     | name | paper | objective |
@@ -66,13 +67,21 @@ def preset(name: str, **settings: Any) -> Objective:
     Raises:
         ConfigurationError: Another name, another setting, or one that is missing.
 
-    >>> preset("beta-tc", beta=8.0).schedule.weights
+    >>> Preset("beta-tc", {"beta": 8.0}).schedule.weights
     {'correlation': 8.0}
     """
-    if name not in OBJECTIVES:
-        raise ConfigurationError(f"no objective is called {name!r}; {nearest(name, OBJECTIVES)}")
-    try:
-        signature(OBJECTIVES[name]).bind(**settings)
-    except TypeError as reason:
-        raise ConfigurationError(f"{name} has the settings {signature(OBJECTIVES[name])}: {reason}") from reason
-    return OBJECTIVES[name](**settings)
+
+    def __init__(self, name: str = "vae", settings: Mapping[str, Any] | None = None):
+        super().__init__()
+        if name not in OBJECTIVES:
+            raise ConfigurationError(f"no objective is called {name!r}; {nearest(name, OBJECTIVES)}")
+        try:
+            signature(OBJECTIVES[name]).bind(**(settings or {}))
+        except TypeError as reason:
+            raise ConfigurationError(f"{name} has the settings {signature(OBJECTIVES[name])}: {reason}") from reason
+        self.objective = OBJECTIVES[name](**(settings or {}))
+        self.schedule = self.objective.schedule
+
+    def forward(self, programs: Programs) -> Bound:
+        """Run the objective."""
+        return self.objective(programs)

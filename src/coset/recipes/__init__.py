@@ -257,7 +257,7 @@ def _check(recipe: Recipe) -> None:
             raise ConfigurationError(f"recipe {recipe.name}: section {section!r} needs a `class`")
         _check_class(_find(sections[section]["class"], section), section, sections[section])
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_method_arguments(FactorTable, "sets", None, skip={"contexts", "seed"})
+    parser.add_method_arguments(FactorTable, "sets", None, skip={"seed"})
     _hold(parser, "sets", sections["sets"])
     parser = ArgumentParser(exit_on_error=False)
     skipped: set[str | int] = {
