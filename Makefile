@@ -71,5 +71,5 @@ clean:  ## remove the environment, caches and builds
 	@command -v $(OLDEST) > /dev/null || { echo "test-oldest needs Python 3.11: make OLDEST=... test-oldest"; exit 1; }
 	@echo "Installing coset and the oldest versions of what it needs into .venv-oldest; this is done once."
 	$(OLDEST) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-oldest.txt --editable '.[frames,anndata,datasets]' pytest tensorly polars
+	.venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-oldest.txt --editable '.[frames,anndata,datasets,topics]' pytest tensorly polars
 	@touch $@

@@ -13,12 +13,19 @@ from coset.training import default_objective
 
 ITEMS = {"MultiDigit": (16, 16)}
 """Items of models that do not take vectors."""
+COUNTS = ("TopicModel",)
+"""Models whose items are counts."""
 MODELS = classes("coset.models", Model)
+
+
+def draw(name, *lead):
+    x = torch.rand(*lead, *ITEMS.get(name, (6,)))
+    return (5 * x).round() if name in COUNTS else x
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
 def model(request):
-    items = torch.rand(40, *ITEMS.get(request.param.__name__, (6,)))
+    items = draw(request.param.__name__, 40)
     table = FactorTable(items, digit=torch.arange(40) % 2, rotation=torch.arange(40) // 2 % 2)
     return request.param.for_data(table).eval()
 
@@ -27,7 +34,7 @@ def model(request):
 def batch(model):
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    return SetBatch(torch.rand(4, 3, *model.item_shape), a, mask)
+    return SetBatch(draw(type(model).__name__, 4, 3), a, mask)
 
 
 def test_there_is_a_model_and_it_is_final():
@@ -73,7 +80,7 @@ def test_sampling_from_the_prior(model):
 
 
 def test_what_users_ask_of_it(model):
-    x = torch.rand(7, *model.item_shape)
+    x = draw(type(model).__name__, 7)
     embedded = model.embed(x)
     assert embedded.shape[0] == 7 and embedded.ndim == 2 and torch.equal(embedded, model.embed(x))
     assert not torch.equal(model.embed(x, sample=True), embedded)

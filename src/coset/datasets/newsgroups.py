@@ -1,23 +1,19 @@
 """20 Newsgroups: counts of words in messages, by the group they were posted to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
-
 from coset.data.files import DataFile, locate, read_members
 from coset.data.table import FactorTable
+from coset.data.texts import PRESETS, Preprocess, count_words
 from coset.datasets.base import DataSet
-from coset.errors import ConfigurationError, DataFileError
+from coset.errors import ConfigurationError, DataFileError, nearest
 
 FILE = DataFile("newsgroups", "20news-bydate.tar.gz", "http://qwone.com/~jason/20Newsgroups/20news-bydate.tar.gz")
 AGAIN = "`coset data fetch newsgroups` fetches it again"
 FOLDERS = {"train": "20news-bydate-train", "test": "20news-bydate-test"}
-WORD = r"(?u)\b[a-z]{3,}\b"
-"""Words of three letters or more."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +22,17 @@ class Newsgroups(DataSet):
 
     Factors: `group`, one of 20, such as "sci.space"; `topic`, its first part, such as "sci".
 
-    What is counted are the words of the message without its header, English function words left out; the words
-    are the names of an item's numbers. Messages without any of them are left out.
+    What is counted are the words of the message without its header; the words are the names of an item's numbers. The
+    vocabulary is that of the training messages. Messages with fewer of its words than are asked for are left out.
 
     Args:
-        words: how many, the most frequent of the training messages.
+        words: how many, the most frequent of the training messages; those of `preprocess` where None.
+        preprocess: how messages become words: `plain`, `octis` or `topmost`, see `coset.data.texts.PRESETS`.
         validation: training messages held out for validation, as a fraction or a number; of each group evenly.
         seed: chooses which.
 
     Raises:
-        ConfigurationError: No word is asked for.
+        ConfigurationError: No word is asked for, or another preprocessing.
 
     >>> Newsgroups(words=100).name
     'newsgroups'
@@ -45,13 +42,38 @@ class Newsgroups(DataSet):
     source: ClassVar[str] = "K. Lang: NewsWeeder, ICML 1995; sorted by date by J. Rennie (public Usenet messages)"
     files: ClassVar[Sequence[DataFile]] = (FILE,)
 
-    words: int = 1000
+    words: int | None = None
+    preprocess: str = "plain"
     validation: int | float = 0.1
     seed: int = 0
 
     def __post_init__(self):
-        if self.words < 1:
+        if self.words is not None and self.words < 1:
             raise ConfigurationError(f"Newsgroups: words should be at least 1, got {self.words}")
+        if self.preprocess not in PRESETS:
+            known = nearest(self.preprocess, PRESETS)
+            raise ConfigurationError(f"Newsgroups: no preprocess {self.preprocess!r}; {known}")
+
+    @property
+    def steps(self) -> Preprocess:
+        """What is done to messages."""
+        preset = PRESETS[self.preprocess]
+        return preset if self.words is None else replace(preset, words=self.words)
+
+    def load_texts(self) -> dict[str, tuple[list[list[str]], list[str]]]:
+        """Words of each message in their order, and the group of each, of the parts `train` and `test`.
+
+        Raises:
+            DataFileError: The archive is missing or damaged, or holds no messages; says how to get it.
+        """
+        messages = _read_messages(locate(FILE))
+        known = set(self.steps.vocabulary(text for _, text in messages["train"]))
+        found = {}
+        for part, some in messages.items():
+            tokens = [self.steps.tokens(text, known) for _, text in some]
+            kept = [index for index, words in enumerate(tokens) if len(words) >= self.steps.shortest]
+            found[part] = [tokens[index] for index in kept], [some[index][0] for index in kept]
+        return found
 
     def load_splits(self) -> dict[str, FactorTable]:
         """Tables called train, validation and test, of counts `[n, words]`.
@@ -59,11 +81,13 @@ class Newsgroups(DataSet):
         Raises:
             DataFileError: The archive is missing or damaged, or holds no messages; says how to get it.
         """
-        path = locate(FILE)
-        messages = _read_messages(path)
-        counter = CountVectorizer(token_pattern=WORD, stop_words="english", max_features=self.words)
-        counter.fit([text for _, text in messages["train"]])
-        found = {part: _count(counter, messages[part]) for part in FOLDERS}
+        texts = self.load_texts()
+        vocabulary = sorted({word for tokens, _ in texts.values() for words in tokens for word in words})
+        found = {}
+        for part, (tokens, groups) in texts.items():
+            topics = [group.split(".")[0] for group in groups]
+            found[part] = FactorTable(count_words(tokens, vocabulary), group=groups, topic=topics)
+            found[part].feature_names = tuple(vocabulary)
         train, validation = found["train"].split(self.validation, self.seed, stratify="group")
         return {"train": train, "validation": validation, "test": found["test"]}
 
@@ -79,13 +103,3 @@ def _read_messages(path: Path) -> dict[str, list[tuple[str, str]]]:
     if not all(found.values()):
         raise DataFileError(f"{path}: expected messages in folders {', '.join(FOLDERS.values())}; {AGAIN}")
     return {part: [(group, text) for group, _, text in sorted(messages)] for part, messages in found.items()}
-
-
-def _count(counter: CountVectorizer, messages: Sequence[tuple[str, str]]) -> FactorTable:
-    groups = np.array([group for group, _ in messages])
-    counts = counter.transform([text for _, text in messages]).toarray()  # type: ignore[union-attr]
-    some = counts.sum(1) > 0
-    topics = [group.split(".")[0] for group in groups[some]]
-    table = FactorTable(counts[some].astype(np.float32), group=groups[some].tolist(), topic=topics)
-    table.feature_names = tuple(counter.get_feature_names_out())
-    return table

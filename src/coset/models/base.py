@@ -27,6 +27,7 @@ class Model(Queries, Saved):
         constancy: the site that tells which contexts are constant, `a`, which `SetBatch.constant` may give.
         default_objective: what trains the model where nothing else is said: the class and the options of an
             objective, as in a recipe.
+        default_likelihood: its likelihood where nothing else is said; chosen by the data where None.
         size_from_label: an option that follows from a factor of the data.
         limitations: where it fails, in words for people who only use it.
         trained: what it was trained on and how, as far as that is to be told.
@@ -40,6 +41,7 @@ class Model(Queries, Saved):
     limitations: ClassVar[str] = "What it has not seen, it guesses. Compare it with a simple rule on held-out data."
     trained: Mapping[str, Any] = MappingProxyType({})
     values: Mapping[str, list] = MappingProxyType({})
+    default_likelihood: ClassVar[str | None] = None
     size_from_label: ClassVar[SizeFromLabel | None] = None
 
     @classmethod
@@ -62,7 +64,8 @@ class Model(Queries, Saved):
                 raise DataError(f"contexts: no factor {name!r} in the data; {nearest(name, found.names)}")
         parameters = inspect.signature(cls).parameters
         if "likelihood" in parameters and options.get("likelihood", "") is not None:  # None is refused below
-            measured = measure_likelihood(options.get("likelihood"), found, options.get("units"))
+            given = options.get("likelihood", cls.default_likelihood)
+            measured = measure_likelihood(given, found, options.get("units"))
             options |= {name: value for name, value in measured.items() if name in parameters}
         if "contexts" in parameters and "contexts" not in options:
             one = parameters["contexts"].default is not inspect.Parameter.empty  # a default stands for a single context

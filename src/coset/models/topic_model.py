@@ -1,0 +1,143 @@
+"""A topic model: a product of experts with a logistic-normal prior.
+
+Generative process (Srivastava & Sutton 2017, sections 3.2 and 4), for each document on its own:
+
+    z ~ N(0, (1 − 1/K) / α I)                       the Laplace approximation of a Dirichlet(α) in the softmax basis
+    θ = softmax(z)                                  shares of the K topics
+    x ~ Multinomial( length, softmax(b + θ W) )     each topic an expert, whose log-odds of words are added up
+
+The counts of a document, given its length, are multinomial; they are scored as Poisson counts whose rates add up to the
+length, which differ by a constant of the length alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from coset.batch import SetBatch
+from coset.distributions import diagonal_normal
+from coset.errors import ConfigurationError
+from coset.models.base import Model
+from coset.networks.likelihoods.base import LikelihoodName, build_likelihood
+from coset.queries import ItemQueries, inference
+from coset.shapes import for_present
+from coset.trace import Trace
+
+
+class TopicModel(ItemQueries, Model):
+    """Learns K topics from counts of words, and the shares of topics in each document (ProdLDA).
+
+    With the objective `Decomposed("hfvae", groups=["z[:25]", "z[25:]"])` topics fall into groups that are independent
+    of each other, while those within a group may go together.
+
+    Args:
+        item_shape: `(V,)`, V words.
+        likelihood: `poisson`, whose total is given; what `for_data` makes of it knows how frequent words are.
+        topics: K.
+        hidden: units of the two layers of the encoder.
+        concentration: α of the Dirichlet distribution that the prior is like, the same for all topics.
+        dropout: share of the encoder's units, and of a document's topics, that a step of training leaves out.
+
+    Raises:
+        ConfigurationError: Items that are no vectors, a size below 1, or numbers that are no share or concentration.
+
+    >>> model = TopicModel((30,), topics=4, hidden=8)
+    >>> model.shares(torch.ones(5, 30)).sum(1).round(decimals=3).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+
+    limitations = """
+    It counts words and does not see their order. A topic is a list of words that go together in these documents, and
+    two trainings find different ones: look at several before naming any.
+    """
+
+    default_likelihood = "poisson"
+
+    def __init__(
+        self,
+        item_shape: Sequence[int],
+        likelihood: LikelihoodName = "poisson",
+        topics: int = 50,
+        hidden: int = 100,
+        concentration: float = 1.0,
+        dropout: float = 0.2,
+    ):
+        super().__init__()
+        if len(item_shape) != 1:
+            raise ConfigurationError(f"TopicModel: expected counts of words (V,), got items {tuple(item_shape)}")
+        if topics < 2 or hidden < 1 or concentration <= 0 or not 0 <= dropout < 1:
+            raise ConfigurationError(
+                "TopicModel: expected 2 topics or more, hidden from 1, concentration above 0 and dropout below 1, got "
+                f"{topics}, {hidden}, {concentration} and {dropout}"
+            )
+        self.item_shape, self.topics = tuple(item_shape), topics
+        self.likelihood = build_likelihood(likelihood, self.item_shape)
+        words = self.item_shape[0]
+        self.encoder = nn.Sequential(
+            *(nn.Linear(words, hidden), nn.Softplus(), nn.Linear(hidden, hidden), nn.Softplus(), nn.Dropout(dropout))
+        )
+        # Without normalisation of what leaves the encoder and the decoder all topics become one (section 3.3).
+        self.location, self.raw_scale = (nn.Sequential(nn.Linear(hidden, topics), _Centred(topics)) for _ in range(2))
+        self.left_out = nn.Dropout(dropout)
+        self.experts = nn.Linear(topics, words, bias=False)
+        self.balance = _Centred(words)
+        self.deviation = ((1 - 1 / topics) / concentration) ** 0.5
+
+    def infer(self, q: Trace, batch: SetBatch) -> None:
+        """q(z | x)."""
+        seen = self.likelihood.reading(batch.x)
+        both = for_present(self._posterior, seen, q.mask)
+        q.sample("z", diagonal_normal(*both.chunk(2, -1)), axes="BN")
+
+    def _posterior(self, seen: Tensor) -> Tensor:
+        features = self.encoder(seen)
+        return torch.cat([self.location(features), self.raw_scale(features)], -1)
+
+    def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
+        """p(z) p(x | z)."""
+        zero = next(self.parameters()).new_zeros(*shape, self.topics)
+        z = p.sample("z", Independent(Normal(zero, self.deviation), 1), axes="BN")
+        return self.emit(p, for_present(self._log_odds, z, p.mask))
+
+    def _log_odds(self, z: Tensor) -> Tensor:
+        return self.balance(self.experts(self.left_out(F.softmax(z, -1))))
+
+    @inference
+    def shares(self, items: Any) -> Tensor:
+        """Shares of the topics in documents `[n, V]`, at the centres of the posteriors: `[n, K]`."""
+        return self.embed(items).softmax(-1)
+
+    @inference
+    def top_words(self, words: Sequence[str], count: int = 10) -> list[list[str]]:
+        """The words that each topic makes most likely, the first one most: K lists.
+
+        Args:
+            words: what the V counts are of, such as `table.feature_names`.
+            count: how many of each topic.
+
+        Raises:
+            ConfigurationError: Another number of words than the items have, or fewer than are asked for.
+        """
+        size = self.item_shape[0]
+        if len(words) != size or not 1 <= count <= size:
+            raise ConfigurationError(
+                f"top_words: expected {size} words and a count from 1 up to that, got {len(words)} and {count}"
+            )
+        order = self.experts.weight.T.topk(count, dim=1).indices.tolist()
+        return [[str(words[index]) for index in row] for row in order]
+
+
+class _Centred(nn.Module):
+    """Batch normalisation with a learned centre, and without a learned scale."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.norm, self.centre = nn.BatchNorm1d(size, affine=False), nn.Parameter(torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[n, size]` to the same."""
+        return self.norm(x) + self.centre
