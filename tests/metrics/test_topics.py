@@ -9,10 +9,10 @@ import pytest
 from coset.data.texts import PRESETS, Preprocess, count_words
 from coset.errors import ConfigurationError, DataError
 from coset.metrics import (
-    coherence,
     correlated_topics,
     inverted_rank_biased_overlap,
     normalised_pmi,
+    topic_coherence,
     topic_diversity,
 )
 
@@ -29,7 +29,7 @@ TOPICS = [WORDS[:5], WORDS[10:15], [WORDS[0], WORDS[11], WORDS[22], WORDS[5]]]
 
 def test_npmi_is_that_of_gensim():
     found = normalised_pmi(TOPICS, TEXTS)
-    np.testing.assert_allclose(found, coherence(TOPICS, TEXTS, "c_npmi"), atol=1e-9)
+    np.testing.assert_allclose(found, topic_coherence(TOPICS, TEXTS, "c_npmi"), atol=1e-9)
     assert found[0] > found[2] and found[1] > found[2]  # words of one kind of text go together
 
 
@@ -43,12 +43,12 @@ def test_a_word_twice_in_a_window_stays_in_it_until_both_have_left():
 
 @pytest.mark.parametrize("measure", ["c_v", "u_mass"])
 def test_other_measures_are_gensims(measure):
-    found = coherence(TOPICS, TEXTS, measure)
+    found = topic_coherence(TOPICS, TEXTS, measure)
     assert len(found) == 3 and found[0] > found[2]
 
 
 def test_words_that_the_texts_lack_are_said():
-    for score in (normalised_pmi, coherence):
+    for score in (normalised_pmi, topic_coherence):
         with pytest.raises(DataError, match="the texts have no word 'word29'"):
             score([[WORDS[0], WORDS[29]]], TEXTS)
 
@@ -56,7 +56,7 @@ def test_words_that_the_texts_lack_are_said():
 def test_without_gensim_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim.corpora", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'coset\[topics\]'"):
-        coherence(TOPICS, TEXTS)
+        topic_coherence(TOPICS, TEXTS)
 
 
 def test_diversity_and_overlap_of_known_topics():

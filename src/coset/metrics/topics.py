@@ -81,7 +81,7 @@ def _count_windows(words: Sequence[str], texts: Sequence[Sequence[str]], window:
     return np.asarray((there.T @ there).todense(), float), count
 
 
-def coherence(
+def topic_coherence(
     topics: Sequence[Sequence[str]],
     texts: Sequence[Sequence[str]],
     measure: Literal["c_v", "c_npmi", "c_uci", "u_mass"] = "c_v",
@@ -101,7 +101,7 @@ def coherence(
         from gensim.corpora import Dictionary
         from gensim.models.coherencemodel import CoherenceModel
     except ModuleNotFoundError as reason:
-        raise ConfigurationError("coherence: gensim is not installed; pip install 'coset[topics]'") from reason
+        raise ConfigurationError("topic_coherence: gensim is not installed; pip install 'coset[topics]'") from reason
     known = {word for text in texts for word in text}
     if missing := [word for topic in topics for word in topic if word not in known]:
         raise DataError(f"topics: the texts have no word {missing[0]!r} ({len(missing)} such words); take other texts")
