@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("single")
 def synthetic(recipe):
     """Random items of the shape, and with the factors, that the recipe's data has."""
     data, labels = recipe.sections["data"], [*recipe.sections["labels"]]
-    sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,), "MultiMNIST": (50, 50)}
+    sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,), "MultiMNIST": (50, 50), "Newsgroups": (40,)}
     sides["YaleB"] = (data.get("height", 96), data.get("width", 84))
     shape = sides.get(data["class"], (8, 8) if data.get("base") == "digits" else (28, 28))
     codes = torch.arange(32)
@@ -26,6 +26,8 @@ def synthetic(recipe):
     names = dict.fromkeys([*contexts, *people, *labels, *supervised])
     factors = {name: codes // 2**position % 2 for position, name in enumerate(names)}
     factors = {name: column.float() if name.startswith("light_") else column for name, column in factors.items()}
+    if data["class"] == "Newsgroups":
+        return FactorTable((3 * torch.rand(32, *shape)).round(), **factors)
     items = torch.randn(32, *shape) if len(shape) == 1 else (torch.rand(32, *shape) * 255).to(torch.uint8)
     return FactorTable(items, **factors)
 
