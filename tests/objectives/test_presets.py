@@ -132,6 +132,7 @@ def test_a_critic_learns_to_tell_dependent_draws_from_shuffled_ones():
     assert record.history[-1]["correlation"] > 0.05  # nats that the shuffled dimensions had in common
     shown = Programs(model.eval(), SetBatch(table.x().unsqueeze(1)))
     with torch.no_grad():
+        objective(shown)
         assert float(objective.objective.critic_loss(shown)) < math.log(2)
 
 
@@ -178,6 +179,7 @@ def test_options_that_are_none_are_refused():
         lambda: SharedDimensions(average="median"),
         lambda: SharedDimensions([7])(shown),
         lambda: Preset("factor-vae")(shown),
+        lambda: Preset("factor-vae").objective.critic_loss(shown),
     ):
         with pytest.raises(ConfigurationError):
             build()

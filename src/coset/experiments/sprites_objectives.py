@@ -145,11 +145,12 @@ def _traversals(run: Run, score: Mapping[str, Any]) -> Tensor:
 
 
 def _matrix(score: Mapping[str, Any], run: Run) -> Any:
-    """Nats that each dimension tells of each factor, and of the sprite as a whole."""
-    told = np.concatenate([score["information_of_factors"], np.asarray(score["information"])[:, None]], 1)
+    """What each dimension tells of each factor, in percent of the factor's entropy, that which tells most first."""
+    factors = run.splits["test"].values
+    told = np.asarray(score["information_of_factors"]) / np.log([len(values) for values in factors.values()])
     order = np.argsort(score["information"])[::-1]
-    names = [*run.splits["test"].factors, "item"]
-    return plots.heatmap(told[order].round(2).tolist(), [f"z{index}" for index in order], names, "nats told", None)
+    rows = [f"z{index}: {score['information'][index]:.1f}" for index in order]
+    return plots.heatmap((100 * told[order]).tolist(), rows, list(factors), "nats of a sprite; % of a factor")
 
 
 def _bars(figures: Mapping[str, Any]) -> Any:

@@ -42,6 +42,7 @@ class TotalCorrelationCritic(Objective):
             raise ConfigurationError(f"TotalCorrelationCritic: expected layers and units from 1, got {layers}, {units}")
         self.bound, self.units, self.layers = EvidenceLowerBound(), units, layers
         self.schedule = Fixed({"correlation": weight})
+        self._draws: Tensor | None = None
 
     def bind(self, model: Any, data_size: int) -> None:
         """Build the critic for the model's latent variables."""
@@ -60,16 +61,24 @@ class TotalCorrelationCritic(Objective):
         """
         bound = self.bound(programs)
         assert bound.q is not None
-        told = self._critic()(side_by_side(bound.q, lambda site: site.value)).squeeze(-1)  # [M]
+        z = side_by_side(bound.q, lambda site: site.value)
+        told = self._critic()(z).squeeze(-1)  # [M]
+        self._draws = z.detach()
         mask = torch.ones(programs.batch.shape, device=told.device) if bound.q.mask is None else bound.q.mask
         spread = told.new_zeros(mask.shape).masked_scatter(mask > 0, told).sum(1)
         terms = bound.terms | {"correlation": spread}
         return Bound(terms, bound.gains, frozenset({"correlation"}), bound.q, bound.p)
 
     def critic_loss(self, programs: Programs) -> Tensor:
-        """Cross-entropy of telling fresh draws of the batch from shuffled ones."""
+        """Cross-entropy of telling the draws that `forward` saw last from shuffled ones.
+
+        Raises:
+            ConfigurationError: It saw none.
+        """
+        if self._draws is None:
+            raise ConfigurationError("TotalCorrelationCritic: a step of the critic follows one of the model")
+        z = self._draws
         with torch.no_grad():
-            z = side_by_side(programs.infer(), lambda site: site.value)
             shuffled = z.gather(0, torch.rand_like(z).argsort(0))
         logits = self._critic()(torch.cat([z, shuffled])).squeeze(-1)
         true = torch.cat([torch.ones(len(z)), torch.zeros(len(z))]).to(logits)
