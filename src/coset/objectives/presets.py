@@ -44,21 +44,20 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
 
 
 class Preset(Objective):
-    """An objective by the name of its paper.
+    """An objective by the name of its paper::
 
-    | name | paper | objective |
-    |---|---|---|
-    | `vae` | Kingma & Welling 2013 | the bound |
-    | `beta-vae` | Higgins et al. 2017 | the bound, its divergence `beta` times |
-    | `dip-vae-i`, `dip-vae-ii` | Kumar et al. 2018 | less `scale` × covariance of means, or draws, off the identity |
-    | `info-vae` | Zhao et al. 2017 | the likelihood, less `scale` × discrepancy of q(z) and p(z) |
-    | `gao` | Gao et al. 2018 | the bound, and `scale` × what the dimensions `anchors` tell of an item |
-    | `achille-soatto` | Achille & Soatto 2018 | `beta` × information, `gamma` × total correlation |
-    | `factor-vae` | Kim & Mnih 2018 | the bound, less `gamma` × total correlation by a critic |
-    | `beta-tc` | Chen et al. 2018 | total correlation `beta` times |
-    | `hfvae` | Esmaeili et al. 2018 | `beta` × correlation between `groups`, `gamma` × within |
-    | `gvae`, `ml-vae` | Hosoya 2019, Bouchacourt et al. 2018 | sets share the dimensions `shared` |
-    | `ada-gvae` | Locatello et al. 2020 | sets share dimensions that are found |
+        vae             the bound                                                     Kingma & Welling 2013
+        beta-vae        the bound, its divergence `beta` times                        Higgins et al. 2017
+        dip-vae-i, -ii  less `scale` × covariance of means, or draws, off the prior's Kumar et al. 2018
+        info-vae        the likelihood, less `scale` × discrepancy of q(z) and p(z)   Zhao et al. 2017
+        gao             the bound, and `scale` × what the dimensions `anchors` tell   Gao et al. 2018
+        achille-soatto  `beta` × information, `gamma` × total correlation             Achille & Soatto 2018
+        factor-vae      the bound, less `gamma` × total correlation by a critic       Kim & Mnih 2018
+        beta-tc         total correlation `beta` times                                Chen et al. 2018
+        hfvae           `beta` × correlation between `groups`, `gamma` × within       Esmaeili et al. 2018
+        gvae            sets share the dimensions `shared`, by mean moments           Hosoya 2019
+        ml-vae          sets share the dimensions `shared`, by products               Bouchacourt et al. 2018
+        ada-gvae        sets share dimensions that are found                          Locatello et al. 2020
 
     Args:
         name: of the table.
