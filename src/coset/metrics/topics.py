@@ -126,7 +126,9 @@ def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
 
 
 def inverted_rank_biased_overlap(topics: Sequence[Sequence[str]], weight: float = 0.9) -> float:
-    """One less the mean overlap of the rankings of two topics, 0 to 1 (Webber et al. 2010; Bianchi et al. 2021)::
+    """One less the mean overlap of the rankings of two topics, from 0 to 1.
+
+    After Webber et al. (2010) and Bianchi et al. (2021)::
 
         RBO(S, T) = (1 − p) Σ_d p^(d − 1) |S_:d ∩ T_:d| / d
 

@@ -44,7 +44,9 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
 
 
 class Preset(Objective):
-    """An objective by the name of its paper::
+    """An objective by the name of its paper.
+
+    What it is, with its settings in quotes::
 
         vae             the bound                                                     Kingma & Welling 2013
         beta-vae        the bound, its divergence `beta` times                        Higgins et al. 2017
