@@ -1,7 +1,7 @@
 import pytest
 
 from coset.cells import find_cells
-from coset.datasets import Digits, Rotated, WithoutCombinations
+from coset.datasets import Digits, Rotated, Sprites, WithoutCombinations, WithoutShare
 from coset.errors import ConfigurationError, DataError
 from coset.recipes import load_recipe
 
@@ -51,3 +51,20 @@ def test_levels_and_factors_that_the_data_lack_are_named():
         WithoutCombinations(Rotated("digits"), {"digit": [1], "rotation": [45]}).load_splits()
     with pytest.raises(DataError, match="no discrete factor 'angle'"):
         WithoutCombinations(Rotated("digits"), {"digit": [1], "angle": [90]}).load_splits()
+
+
+def test_a_share_of_combinations_is_left_out_of_training_and_kept_in_the_test_part():
+    sprites = Sprites(side=16, scales=2, orientations=3, positions=4)
+    data = WithoutShare(sprites, ["shape", "scale", "x"], share=0.25, seed=1)
+    splits = data.load_splits()
+    train, test = (find_cells(splits[name], data.factors).levels.tolist() for name in ("train", "test"))
+    assert len(test) > 18 == len(train)  # of 24, of which the test part, a fifth of the sprites, may lack some
+    assert len(splits["train"]) + len(data.divide(sprites.load_splits()["train"])[1]) == len(
+        sprites.load_splits()["train"]
+    )
+    again = WithoutShare(sprites, ["shape", "scale", "x"], share=0.25, seed=1).load_splits()["train"]
+    assert find_cells(again, data.factors).levels.tolist() == train
+    other = WithoutShare(sprites, ["shape", "scale", "x"], share=0.25, seed=2).load_splits()["train"]
+    assert find_cells(other, data.factors).levels.tolist() != train
+    with pytest.raises(DataError, match="only 16 can be"):
+        WithoutShare(sprites, ["shape", "scale", "x"], share=0.95).load_splits()
