@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import coset.plots as plots
 from coset.experiments.shared.outcome import Experiment, Outcome, Request, Row, curves
+from coset.experiments.shared.traversing import traversals
 from coset.metrics import dci, factor_vae_score, infomec, mutual_information_gap, posterior_information
 from coset.runs import Run
 
@@ -84,9 +84,9 @@ class SpritesObjectives(Experiment):
             score: _explained([[one[score] for one in scores] for scores in found.values()]) for score in SCORES
         }
         figures |= {"scores": found, "presets": {name: list(told) for name, told in PRESETS.items()}}
-        pictures = {"curves": curves(runs["beta_tc"][0]), "scores": _bars(figures)}
+        pictures = {"curves": curves(runs["beta_tc"][0]), "scores": _scores(figures)}
         for name in SHOWN:
-            pictures[f"traversals-{name.replace('_', '-')}"] = _traversals(runs[name][0], found[name][0])
+            pictures[f"traversals-{name.replace('_', '-')}"] = traversals(runs[name][0], found[name][0]["information"])
             pictures[f"matrix-{name.replace('_', '-')}"] = _matrix(found[name][0], runs[name][0])
         flat = [run for each in runs.values() for run in each]
         return request.write(figures, pictures, flat, _report(figures))
@@ -133,17 +133,6 @@ def _explained(values: Sequence[Sequence[float]]) -> float:
     return float(every.mean(1).var() / max(every.var(), 1e-12))
 
 
-def _traversals(run: Run, score: Mapping[str, Any]) -> Tensor:
-    """A row for each dimension, that which tells most of a sprite first: from −2 to 2 deviations of its prior."""
-    table = run.splits["test"]
-    middle = torch.as_tensor(run.model.embed(table.x(torch.arange(1))))  # [1, D]
-    order, steps = np.argsort(score["information"])[::-1], torch.linspace(-2, 2, 9)
-    codes = middle.repeat(len(order) * len(steps), 1).unflatten(0, (len(order), len(steps)))
-    for row, dimension in enumerate(order):
-        codes[row, :, dimension] = steps.to(codes)
-    return run.model.decode_codes(codes.flatten(0, 1)).cpu().unflatten(0, (len(order), len(steps)))
-
-
 def _matrix(score: Mapping[str, Any], run: Run) -> Any:
     """What each dimension tells of each factor, in percent of the factor's entropy, that which tells most first."""
     factors = run.splits["test"].values
@@ -153,7 +142,7 @@ def _matrix(score: Mapping[str, Any], run: Run) -> Any:
     return plots.heatmap((100 * told[order]).tolist(), rows, list(factors), "nats of a sprite; % of a factor")
 
 
-def _bars(figures: Mapping[str, Any]) -> Any:
+def _scores(figures: Mapping[str, Any]) -> Any:
     """Mean scores of all presets."""
     cells = [[100 * figures[f"{score}_{name}"] for score in SCORES] for name in PRESETS]
     return plots.heatmap(cells, [name.replace("_", "-") for name in PRESETS], list(SCORES), title="score, %")
