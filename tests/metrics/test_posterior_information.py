@@ -15,28 +15,28 @@ RANDOM = np.random.default_rng(1)
 
 
 def test_of_normal_codes_information_is_what_channels_of_this_noise_carry():
-    means = RANDOM.normal(size=(1500, 3))
+    means = RANDOM.normal(size=(900, 3))
     noise = np.array([2.0, 1.0, 0.3])
-    found = posterior_information(means, np.tile(noise, (1500, 1)))
-    np.testing.assert_allclose(found.items, 0.5 * np.log(1 + 1 / noise**2), atol=0.08)
+    found = posterior_information(means, np.tile(noise, (900, 1)))
+    np.testing.assert_allclose(found.items, 0.5 * np.log(1 + 1 / noise**2), atol=0.1)
     assert found.total == pytest.approx(sum(found.items) - found.total_correlation, abs=1e-9)
 
 
 def test_a_factorised_code_has_no_total_correlation_and_it_is_not_negative():
     for deviation in (1.0, 0.3):
-        found = posterior_information(RANDOM.normal(size=(2000, 2)), np.full((2000, 2), deviation))
-        assert 0 <= found.total_correlation < 0.12
-        assert 0 <= found.gaussian_total_correlation < 0.01
+        found = posterior_information(RANDOM.normal(size=(1000, 2)), np.full((1000, 2), deviation))
+        assert 0 <= found.total_correlation < 0.2
+        assert 0 <= found.gaussian_total_correlation < 0.02
 
 
 def test_dependent_means_have_the_total_correlation_of_their_normal_distribution():
     covariance = np.array([[1.0, 0.8], [0.8, 1.0]])
-    means = RANDOM.multivariate_normal([0, 0], covariance, size=2000)
-    found = posterior_information(means, np.full((2000, 2), 0.5), draws=2)
+    means = RANDOM.multivariate_normal([0, 0], covariance, size=1000)
+    found = posterior_information(means, np.full((1000, 2), 0.5), draws=2)
     expected = -0.5 * math.log(1 - (0.8 / 1.25) ** 2)  # of draws, whose variances are 1.25
-    assert found.total_correlation == pytest.approx(expected, abs=0.06)
-    assert found.gaussian_total_correlation == pytest.approx(expected, abs=0.03)
-    assert found.gaussian_total_correlation_of_means == pytest.approx(-0.5 * math.log(1 - 0.8**2), abs=0.03)
+    assert found.total_correlation == pytest.approx(expected, abs=0.1)
+    assert found.gaussian_total_correlation == pytest.approx(expected, abs=0.06)
+    assert found.gaussian_total_correlation_of_means == pytest.approx(-0.5 * math.log(1 - 0.8**2), abs=0.06)
 
 
 def test_what_a_dimension_tells_of_a_factor_is_at_most_its_entropy():
