@@ -192,13 +192,19 @@ def _correlated(run: Run) -> list[dict[str, Any]]:
     """The five groups of three topics that go together most, by their words."""
     test = run.splits["test"]
     words = run.model.top_words(test.feature_names or (), 5)
-    groups = correlated_topics(run.model.embed(test.x()).cpu().numpy())
+    groups = correlated_topics(_log_shares(run))
     return [{"least_correlation": least, "topics": [words[at] for at in group]} for group, least in groups]
+
+
+def _log_shares(run: Run) -> np.ndarray:
+    """Logarithms of shares over their geometric mean in each test message: what all codes move by is no share."""
+    codes = run.model.embed(run.splits["test"].x()).cpu().numpy()
+    return codes - codes.mean(1, keepdims=True)
 
 
 def _correlations(run: Run) -> Any:
     """Correlations of all topics, in the order of their groups."""
-    related = 100 * np.corrcoef(run.model.embed(run.splits["test"].x()).cpu().numpy().T)
+    related = 100 * np.corrcoef(_log_shares(run).T)
     names = [str(index) if index % 5 == 0 else "" for index in range(TOPICS)]
     return plots.heatmap(related.tolist(), names, names, title="correlation of topics, %")
 
