@@ -88,8 +88,10 @@ def _units(site: Site, shape: torch.Size, index: int | None) -> _Units:
     weight = weight if index is None else weight[..., index]
     sets = torch.arange(len(weight), device=weight.device)
     sets = sets if weight.ndim == 1 else sets.unsqueeze(1).expand_as(weight)
-    present = (weight.flatten() > 0).nonzero()[:, 0]
-    return _Units(shape, index, present, weight.flatten()[present], sets.flatten()[present])
+    everywhere = site.mask is None and site.known is None  # which need not be looked up on the device
+    flat = weight.flatten()
+    present = torch.arange(len(flat), device=flat.device) if everywhere else (flat > 0).nonzero()[:, 0]
+    return _Units(shape, index, present, flat[present], sets.flatten()[present])
 
 
 def _alone(q: Site, p: Site, units: _Units) -> Block:
