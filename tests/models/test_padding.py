@@ -14,9 +14,17 @@ from coset.programs import Programs
 
 SIDE, SIZES = 40, (5, 2, 3)
 SMALL = {"features": 8, "hidden": 6, "context_dim": 2, "z_dim": 2, "style_dim": 2, "shading_dim": 2}
-SMALL |= {"reflectance_dim": 2, "digit_features": 8, "channels": (2, 3), "digit_channels": (2, 3)}
-NAMES = ["VAE", "NeuralStatistician", "ContextAwareLearner", "ClassStyle", "IntrinsicFaces", "MultiDigit"]
-KINDS = [(name, norm, {}) for name in NAMES for norm in ("batch", "layer", "none")]
+SMALL |= {
+    "topics": 3,
+    "dropout": 0.0,
+    "reflectance_dim": 2,
+    "digit_features": 8,
+    "channels": (2, 3),
+    "digit_channels": (2, 3),
+}
+NAMES = ["VAE", "NeuralStatistician", "ContextAwareLearner", "ClassStyle", "IntrinsicFaces", "MultiDigit", "TopicModel"]
+NORMS = {"TopicModel": ("batch",)}
+KINDS = [(name, norm, {}) for name in NAMES for norm in NORMS.get(name, ("batch", "layer", "none"))]
 KINDS += [("ContextAwareLearner", "batch", {"pooling": "mean"}), ("NeuralStatistician", "batch", {"pooling": "mean"})]
 KINDS += [("NeuralStatistician", "batch", {"pooling": "size", "layers": 2})]
 KINDS += [("VAE", "batch", {"item_shape": (8, 8)}), ("ContextAwareLearner", "batch", {"item_shape": (8, 8)})]
