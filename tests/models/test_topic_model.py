@@ -76,6 +76,20 @@ def test_sizes_that_are_none_are_refused(options, message):
         coset.TopicModel(**({"item_shape": (6,)} | options))
 
 
+def test_relevance_weighs_what_is_likely_against_what_is_likely_everywhere():
+    table = planted()
+    common = coset.FactorTable(torch.cat([table.x(), torch.full((600, 1), 30.0)], 1))
+    torch.manual_seed(0)
+    model = coset.TopicModel.for_data(common, topics=3, hidden=8).eval()
+    share = model.word_probabilities()
+    torch.testing.assert_close(share.sum(1), torch.ones(3))
+    words = [*WORDS, "everywhere"]
+    likely = model.top_words(words, count=1, relevance=1.0)
+    assert likely == [[words[index]] for index in share.argmax(1).tolist()] == [["everywhere"]] * 3
+    lift = (share.log() - model.likelihood.rates.log()).argmax(1).tolist()
+    assert model.top_words(words, count=1, relevance=0.0) == [[words[index]] for index in lift]
+
+
 def test_words_are_as_many_as_the_items_have():
     with pytest.raises(ConfigurationError, match="expected 6 words"):
         coset.TopicModel((6,)).top_words(["a", "b"])

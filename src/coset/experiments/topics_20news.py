@@ -28,6 +28,8 @@ SEEDS = (0, 1, 2, 3, 4)
 TOPICS = 50
 PREPROCESS = ("topmost", "octis")
 """How messages become words; figures of the first have no suffix."""
+RELEVANCE = 0.6
+"""Of words, of every method alike (Sievert & Shirley 2014); measures called likely rank them by probability alone."""
 WORDS, WIDE, DIVERSE = 10, 15, 25
 """Words of a topic whose coherence is measured, in a second measurement, and whose diversity is."""
 
@@ -42,14 +44,15 @@ WAYS: Mapping[str, Sequence[str]] = {
 RULES = ("lda", "lda_gensim")
 """Latent Dirichlet allocation by scikit-learn, and by gensim."""
 
-MEASURES = ("npmi", "npmi_15", "cv", "cv_15", "diversity", "irbo", "perplexity", "purity", "nmi", "svm")
+MEASURES = ("npmi", "npmi_15", "npmi_likely", "cv", "cv_15", "diversity", "diversity_likely", "irbo", "perplexity")
+MEASURES += ("purity", "nmi", "svm")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a method found: the words of its topics, shares of topics, and probabilities of words given shares."""
+    """What a method found: probabilities of words in its topics `[K, V]`, shares of topics in counts, and of words."""
 
-    words: Sequence[Sequence[str]]
+    topics: np.ndarray
     shares: Callable[[np.ndarray], np.ndarray]
     likely: Callable[[np.ndarray], np.ndarray]
 
@@ -99,7 +102,7 @@ def _run(request: Request, preprocess: str, way: str, seed: int) -> Run:
 
 
 def _ours(run: Run) -> Found:
-    model, words = run.model, run.splits["train"].feature_names or ()
+    model = run.model
 
     def shares(counts: np.ndarray) -> np.ndarray:
         return model.shares(torch.as_tensor(counts)).cpu().numpy()
@@ -108,7 +111,7 @@ def _ours(run: Run) -> Found:
         made = model.reconstruct(torch.as_tensor(counts)).cpu().numpy()
         return made / made.sum(1, keepdims=True)
 
-    return Found(model.top_words(words, DIVERSE), shares, likely)
+    return Found(model.word_probabilities().cpu().numpy(), shares, likely)
 
 
 def _rule(rule: str, data: Newsgroups, seed: int) -> Found:
@@ -120,8 +123,14 @@ def _rule(rule: str, data: Newsgroups, seed: int) -> Found:
     else:
         topics, shares = _gensim(counts, words, seed)
     topics = topics / topics.sum(1, keepdims=True)
-    order: list[list[int]] = np.argsort(-topics, 1)[:, :DIVERSE].tolist()
-    return Found([[words[at] for at in row] for row in order], shares, lambda some: shares(some) @ topics)
+    return Found(topics, shares, lambda some: shares(some) @ topics)
+
+
+def _words(found: Found, train: FactorTable, relevance: float) -> list[list[str]]:
+    """The most relevant words of each topic, as `TopicModel.top_words` has them."""
+    words, usual = [*map(str, train.feature_names or ())], train.x().numpy().mean(0)
+    score = np.log(np.maximum(found.topics, 1e-12)) - (1 - relevance) * np.log(np.maximum(usual, 1e-12))
+    return [[words[at] for at in row] for row in np.argsort(-score, 1)[:, :DIVERSE].tolist()]
 
 
 def _gensim(counts: np.ndarray, words: Sequence[str], seed: int) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
@@ -142,7 +151,9 @@ def _gensim(counts: np.ndarray, words: Sequence[str], seed: int) -> tuple[Any, C
 def _measure(found: Found, data: Newsgroups) -> dict[str, Any]:
     """Every measure; coherence refers to the training messages, all else to the test messages."""
     texts, (train, _, test) = data.load_texts()["train"][0], data.load_splits().values()
-    ten, fifteen = ([words[:count] for words in found.words] for count in (WORDS, WIDE))
+    words = _words(found, train, RELEVANCE)
+    ten, fifteen = ([some[:count] for some in words] for count in (WORDS, WIDE))
+    likely = [some[:WORDS] for some in _words(found, train, 1.0)]
     shares = found.shares(test.x().numpy())
     learned = found.shares(train.x().numpy())
     clusters = clustering_accuracy(shares.argmax(1), test.column("group"))
@@ -151,16 +162,18 @@ def _measure(found: Found, data: Newsgroups) -> dict[str, Any]:
         "npmi": mean(topic_coherence(ten, texts, "c_npmi")),
         "npmi_15": mean(topic_coherence(fifteen, texts, "c_npmi")),
         "npmi_of_windows": mean(normalised_pmi(ten, texts)),
+        "npmi_likely": mean(topic_coherence(likely, texts, "c_npmi")),
+        "diversity_likely": topic_diversity(_words(found, train, 1.0)),
         "cv": mean(topic_coherence(ten, texts, "c_v")),
         "cv_15": mean(topic_coherence(fifteen, texts, "c_v")),
-        "diversity": topic_diversity(found.words),
+        "diversity": topic_diversity(words),
         "irbo": inverted_rank_biased_overlap(ten),
         "perplexity": _perplexity(found, test),
         "purity": clusters.many_to_one,
         "nmi": clusters.nmi,
         "svm": 100 * float(machine.score(shares, test.column("group"))),
         "documents": [len(train), len(test)],
-        "topics": [list(words) for words in ten],
+        "topics": ten,
     }
 
 
