@@ -139,7 +139,9 @@ def _matrix(score: Mapping[str, Any], run: Run) -> Any:
     told = np.asarray(score["information_of_factors"]) / np.log([len(values) for values in factors.values()])
     order = np.argsort(score["information"])[::-1]
     rows = [f"z{index}: {score['information'][index]:.1f}" for index in order]
-    return plots.heatmap((100 * told[order]).tolist(), rows, list(factors), "nats of a sprite; % of a factor")
+    return plots.heatmap(
+        np.maximum(0, 100 * told[order]).tolist(), rows, list(factors), "nats of a sprite; % of a factor"
+    )
 
 
 def _scores(figures: Mapping[str, Any]) -> Any:
