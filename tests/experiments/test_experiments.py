@@ -48,6 +48,7 @@ REQUIRED = {
         *("unseen_mean", "unseen_worst", "seen_mean", "unseen_mean_told", "unseen_worst_told", "seen_mean_told"),
         *("unseen_mean_grid", "unseen_mean_free", "coverage", "coverage_told", "choices", "ceiling_mean"),
     },
+    "unseen-rotated-mnist-8": {"unseen_mean_told", "unseen_worst_told", "seen_mean_told", "coverage_told", "cells"},
     "unseen-yale-b": {"psnr", "psnr_additive", "psnr_low_rank", "r2", "by_split"},
     "unseen-il2": {"r2", "r2_additive", "r2_low_rank", "inside_90_percent_intervals"},
     "unseen-tables": {"worst_gap", "mean_gap", "tables"},

@@ -169,22 +169,32 @@ class Decomposed(Objective):
         single = (block.pairs + weights.unsqueeze(-1)).logsumexp(1)  # [U, D]
 
         def aggregate(node: Node) -> Tensor:
-            if len(node.columns) == 1:
-                return single[:, node.columns[0]]
-            return (block.pairs[..., list(node.columns)].sum(-1) + weights).logsumexp(1)
+            return (_pick(block.pairs, node.columns).sum(-1) + weights).logsumexp(1)
 
-        whole = aggregate(root)
-        terms = {"information": total - whole}
-        level, depth = [(root, whole)], 0
-        while inner := [(node, value) for node, value in level if node.children]:
-            below = [(child, aggregate(child)) for node, _ in inner for child in node.children]
-            apart = torch.stack([value for _, value in inner]).sum(0) - torch.stack([part for _, part in below]).sum(0)
-            terms["correlation" if depth == 0 else f"correlation.{depth}"] = apart
+        def total_of(nodes: Sequence[Node]) -> Tensor:
+            """Of single dimensions all at once, for there may be many."""
+            alone = [node.columns[0] for node in nodes if len(node.columns) == 1]
+            groups = [aggregate(node) for node in nodes if len(node.columns) > 1]
+            return torch.stack([*groups, *([_pick(single, alone).sum(-1)] if alone else [])]).sum(0)
+
+        terms = {"information": total - total_of([root])}
+        level, depth = [root], 0
+        while inner := [node for node in level if node.children]:
+            below = [child for node in inner for child in node.children]
+            terms["correlation" if depth == 0 else f"correlation.{depth}"] = total_of(inner) - total_of(below)
             level, depth = below, depth + 1
         terms["marginals"] = single.sum(-1) - block.prior
         if anchors:
             terms["anchors"] = block.own[:, anchors].sum(-1) - aggregate(Node(tuple(anchors)))
         return terms
+
+
+def _pick(parts: Tensor, columns: Sequence[int]) -> Tensor:
+    """Some of the last axis; a view where they are neighbours, since gathering costs as much as all else."""
+    first, count = columns[0], len(columns)
+    if list(columns) == list(range(first, first + count)):
+        return parts.narrow(-1, first, count)
+    return parts[..., list(columns)]
 
 
 def _dimensions(site: Site) -> int:
