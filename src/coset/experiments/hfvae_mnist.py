@@ -12,7 +12,7 @@ from coset.experiments.shared.traversing import traversals
 from coset.metrics import mutual_information_gap, posterior_information
 from coset.runs import Run
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 ROWS = 2000
 """Held-out items whose posteriors make an aggregate."""
 CARRIES = 0.1
@@ -31,11 +31,12 @@ class HFVAEMNIST(Experiment):
 
     label = "MNIST, ten latent dimensions in two groups"
     rows = (
-        Row("nats that the code tells of a digit, VAE", "total_vae_mnist"),
-        Row("nats that the code tells of a digit, β-VAE", "total_beta_vae_mnist"),
-        Row("nats that the code tells of a digit, HFVAE", "total_hfvae_mnist"),
-        Row("correlation between dimensions, VAE, nats", "total_correlation_vae_mnist"),
-        Row("correlation between dimensions, HFVAE, nats", "total_correlation_hfvae_mnist"),
+        Row("dimensions that carry anything, VAE", "carrying_vae_mnist"),
+        Row("dimensions that carry anything, β-VAE", "carrying_beta_vae_mnist"),
+        Row("dimensions that carry anything, HFVAE", "carrying_hfvae_mnist"),
+        Row("total correlation of normal draws, VAE, nats", "gaussian_total_correlation_vae_mnist"),
+        Row("total correlation of normal draws, β-VAE, nats", "gaussian_total_correlation_beta_vae_mnist"),
+        Row("total correlation of normal draws, HFVAE, nats", "gaussian_total_correlation_hfvae_mnist"),
     )
 
     def run(self, request: Request) -> Outcome:
@@ -80,7 +81,8 @@ def _summary(found: Sequence[Mapping[str, Any]], label: str) -> dict[str, Any]:
         f"factor_{label}": [[told for (told,) in one["factors"]] for one in found],
         f"carrying_{label}": mean(sum(value > CARRIES for value in one["items"]) for one in found),
     }
-    for name in ("total", "total_correlation", "gaussian_total_correlation_of_means", "mig"):
+    # I(x; z) and total correlation of 2,000 rows stop at the logarithm of their number; the normal one does not.
+    for name in ("total", "gaussian_total_correlation", "gaussian_total_correlation_of_means", "mig"):
         values = [one[name] for one in found]
         figures |= {f"{name}_{label}": mean(values), f"{name}_sd_{label}": stdev(values)}
     return figures
@@ -93,6 +95,6 @@ def _report(figures: Mapping[str, Any]) -> str:
             label = f"{name}_{variant.replace('-', '_')}"
             lines.append(
                 f"{label:<24} {figures[f'total_{label}']:.2f} nats in {figures[f'carrying_{label}']:.1f} dimensions, "
-                f"correlation {figures[f'total_correlation_{label}']:.2f}, MIG {figures[f'mig_{label}']:.3f}"
+                f"correlation {figures[f'gaussian_total_correlation_{label}']:.2f}, MIG {figures[f'mig_{label}']:.3f}"
             )
     return "\n".join(lines)
