@@ -12,7 +12,7 @@ from coset.experiments.shared.traversing import traversals
 from coset.metrics import mutual_information_gap, posterior_information
 from coset.runs import Run
 
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 ROWS = 2000
 """Held-out items whose posteriors make an aggregate."""
 CARRIES = 0.1
