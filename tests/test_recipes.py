@@ -61,6 +61,12 @@ def test_a_recipe_written_out_reads_the_same(name, tmp_path):
     assert again == recipe and again.name == name and again.sections["training"]["seed"] == 7
 
 
+def test_sets_say_what_they_hold_constant_only_where_the_model_does_not():
+    assert load_recipe("sprites-objectives", ["--sets.contexts=[shape]"]).sections["sets"]["contexts"] == ["shape"]
+    with pytest.raises(ConfigurationError, match=r"--sets\.contexts: no such option"):
+        load_recipe("demo", ["--sets.contexts=[digit]"])
+
+
 def test_overrides_are_typed():
     words = ["--training.learning_rate", "2e-3", "--sets.items=[2, 6]", "--sets.patterns", "{digit: 2, '': 1}"]
     recipe = load_recipe("demo", [*words, "--model.infer_a", "any", "--model.z_dim=1", "--sets.batches=null"])

@@ -107,7 +107,12 @@ def test_clusters_are_compared_with_classes_in_both_ways():
 
 @pytest.mark.parametrize(
     ("clusters", "classes", "message"),
-    [([0, 1], [0], "two lists"), ([], [], "two lists"), ([0.5, 1], [0, 1], "clusters: expected whole numbers")],
+    [
+        ([0, 1], [0], "two lists"),
+        ([], [], "two lists"),
+        ([0.5, 1], [0, 1], "clusters: expected whole numbers"),
+        ([0, 1], [np.inf, 1], "classes: expected whole numbers or words, got inf"),
+    ],
 )
 def test_partitions_that_are_none_are_refused(clusters, classes, message):
     with pytest.raises(DataError, match=message):

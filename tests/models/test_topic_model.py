@@ -67,6 +67,7 @@ def test_planted_topics_are_found():
     [
         ({"item_shape": (4, 4)}, r"expected counts of words \(V,\)"),
         ({"topics": 1}, "2 topics or more"),
+        ({"likelihood": "gaussian"}, "takes a likelihood of counts, got 'gaussian'"),
         ({"dropout": 1.0}, "dropout below 1"),
         ({"concentration": 0.0}, "concentration above 0"),
     ],

@@ -155,6 +155,8 @@ def test_with_a_weight_of_one_beta_vae_is_the_bound():
     torch.manual_seed(1)
     closed = EvidenceLowerBound()(shown)
     # of the same draw, whose divergence in closed form is the mean of what it is of draws
+    drawn = bound.p["x"].log_prob + bound.p["z"].log_prob - bound.q["z"].log_prob
+    torch.testing.assert_close(bound.weighted(objective.schedule.weights), drawn, atol=1e-9, rtol=0)
     assert torch.equal(bound.q["z"].value, closed.q["z"].value) and torch.equal(bound.terms["x"], closed.terms["x"])
 
 

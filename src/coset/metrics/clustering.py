@@ -62,8 +62,8 @@ def clustering_accuracy(clusters: Any, classes: Any) -> ClusteringResult:
     if found.ndim != 1 or found.shape != known.shape or not len(found):
         raise DataError(f"clustering_accuracy: expected two lists [n], got {list(found.shape)}, {list(known.shape)}")
     for name, each in (("clusters", found), ("classes", known)):
-        if each.dtype.kind == "f" and not (np.isfinite(each).all() and (each == np.round(each)).all()):
-            raise DataError(f"{name}: expected whole numbers or words, got {each[each != np.round(each)][0]}")
+        if each.dtype.kind == "f" and len(odd := each[~np.isfinite(each) | (each != np.round(each))]):
+            raise DataError(f"{name}: expected whole numbers or words, got {odd[0]}")
     rows, columns = np.unique(found, return_inverse=True)[1], np.unique(known, return_inverse=True)[1]
     counts = np.zeros((rows.max() + 1, columns.max() + 1), dtype=int)
     np.add.at(counts, (rows, columns), 1)

@@ -76,6 +76,8 @@ class TopicModel(ItemQueries, Model):
             )
         self.item_shape, self.topics = tuple(item_shape), topics
         self.likelihood = build_likelihood(likelihood, self.item_shape)
+        if not self.likelihood.counts:
+            raise ConfigurationError(f"TopicModel: counts words, and takes a likelihood of counts, got {likelihood!r}")
         words = self.item_shape[0]
         self.encoder = nn.Sequential(
             *(nn.Linear(words, hidden), nn.Softplus(), nn.Linear(hidden, hidden), nn.Softplus(), nn.Dropout(dropout))

@@ -257,10 +257,12 @@ def _check(recipe: Recipe) -> None:
             raise ConfigurationError(f"recipe {recipe.name}: section {section!r} needs a `class`")
         _check_class(_find(sections[section]["class"], section), section, sections[section])
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_method_arguments(FactorTable, "sets", None, skip={"seed"})
+    own = "contexts" in inspect.signature(_find(sections["model"]["class"], "model")).parameters
+    skipped: set[str | int] = {"seed", "contexts"} if own else {"seed"}
+    parser.add_method_arguments(FactorTable, "sets", None, skip=skipped)
     _hold(parser, "sets", sections["sets"])
     parser = ArgumentParser(exit_on_error=False)
-    skipped: set[str | int] = {
+    skipped = {
         "model",
         "data",
         "validation",
