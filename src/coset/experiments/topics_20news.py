@@ -22,6 +22,7 @@ from coset.metrics import (
     topic_coherence,
     topic_diversity,
 )
+from coset.models.topic_model import relevant_words
 from coset.runs import Run
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -128,9 +129,8 @@ def _rule(rule: str, data: Newsgroups, seed: int) -> Found:
 
 def _words(found: Found, train: FactorTable, relevance: float) -> list[list[str]]:
     """The most relevant words of each topic, as `TopicModel.top_words` has them."""
-    words, usual = [*map(str, train.feature_names or ())], train.x().numpy().mean(0)
-    score = np.log(np.maximum(found.topics, 1e-12)) - (1 - relevance) * np.log(np.maximum(usual, 1e-12))
-    return [[words[at] for at in row] for row in np.argsort(-score, 1)[:, :DIVERSE].tolist()]
+    usual = train.x().mean(0).to(torch.float64)
+    return relevant_words(torch.as_tensor(found.topics).double(), usual, train.feature_names or (), DIVERSE, relevance)
 
 
 def _gensim(counts: np.ndarray, words: Sequence[str], seed: int) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:

@@ -142,8 +142,26 @@ class TopicModel(ItemQueries, Model):
             raise ConfigurationError(
                 f"top_words: expected {size} words and a count from 1 up to that, got {len(words)} and {count}"
             )
-        score = self.word_probabilities().log() - (1 - relevance) * self.likelihood.rates.log()
-        return [[str(words[index]) for index in row] for row in score.topk(count, dim=1).indices.tolist()]
+        return relevant_words(self.word_probabilities(), self.likelihood.rates, words, count, relevance)
+
+
+def relevant_words(
+    probabilities: Tensor, usual: Tensor, words: Sequence[str], count: int = 10, relevance: float = 0.6
+) -> list[list[str]]:
+    """The most relevant words of the topics of any method, see `TopicModel.top_words`.
+
+    Args:
+        probabilities: of words in each topic, `[K, V]`.
+        usual: how frequent words are in all documents, in any unit, `[V]`.
+        words: their names, V of them.
+        count: how many of each topic.
+        relevance: λ.
+
+    >>> relevant_words(torch.tensor([[0.6, 0.4]]), torch.tensor([0.9, 0.1]), ["the", "moon"], count=1)
+    [['moon']]
+    """
+    score = probabilities.clamp_min(1e-12).log() - (1 - relevance) * usual.clamp_min(1e-12).log()
+    return [[str(words[index]) for index in row] for row in score.topk(count, dim=1).indices.tolist()]
 
 
 class _Centred(nn.Module):
