@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from coset.errors import ConfigurationError
 from coset.objectives.base import Bound, Objective
@@ -62,7 +63,9 @@ class TotalCorrelationCritic(Objective):
         bound = self.bound(programs)
         assert bound.q is not None
         z = side_by_side(bound.q, lambda site: site.value)
-        told = self._critic()(z).squeeze(-1)  # [M]
+        critic = self._critic()
+        fixed = {name: weight.detach() for name, weight in critic.named_parameters()}  # which the model's step leaves
+        told = functional_call(critic, fixed, (z,)).squeeze(-1)  # [M]
         self._draws = z.detach()
         mask = torch.ones(programs.batch.shape, device=told.device) if bound.q.mask is None else bound.q.mask
         spread = told.new_zeros(mask.shape).masked_scatter(mask > 0, told).sum(1)

@@ -3,10 +3,9 @@
 A unit is what a latent variable belongs to: an item, or a set; of K contexts or R repetitions, each by itself.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -15,9 +14,51 @@ from torch.distributions import Distribution, Independent, Normal
 
 from coset.batch import SetBatch
 from coset.objectives.latents import latent_sites
+from coset.objectives.normal_pairs import NormalPairs
 from coset.programs import Programs
 from coset.sites import Site
 from coset.trace import Trace
+
+
+class Pairs(Protocol):
+    """How likely the values of U units are under the posteriors of U′ units, those of other processes included."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(U, U′)."""
+        ...
+
+    def aggregate(self, columns: Sequence[int], log_weights: Tensor) -> Tensor:
+        """Log-densities of some dimensions together under the weighted sum of all posteriors, `[U]`."""
+        ...
+
+    def marginals(self, log_weights: Tensor) -> Tensor:
+        """Log-densities of each dimension by itself under the weighted sum of all posteriors, `[U, D]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class EveryPair:
+    """Log-densities of any distributions, one by one.
+
+    Attributes:
+        under: `[U, U′, D]`.
+    """
+
+    under: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(U, U′)."""
+        return len(self.under), self.under.shape[1]
+
+    def aggregate(self, columns: Sequence[int], log_weights: Tensor) -> Tensor:
+        """Log-densities of some dimensions together under the weighted sum of all posteriors, `[U]`."""
+        return (self.under[..., list(columns)].sum(-1) + log_weights).logsumexp(1)
+
+    def marginals(self, log_weights: Tensor) -> Tensor:
+        """Log-densities of each dimension by itself under the weighted sum of all posteriors, `[U, D]`."""
+        return (self.under + log_weights.unsqueeze(-1)).logsumexp(1)
 
 
 @dataclass(frozen=True)
@@ -27,7 +68,7 @@ class Block:
     Attributes:
         sizes: dimensions of each site.
         own: log-density of each unit's value under its own posterior, by dimension `[U, D]`.
-        pairs: under the posteriors of all units, those of other processes included `[U, U′, D]`.
+        pairs: each unit's value under the posteriors of all units.
         first: where this process's units begin among all.
         prior: log-density of each unit's value under its prior, given all that this depends on `[U]`.
         weight: how much each unit counts, 1 but for contexts that are held constant in part `[U]`.
@@ -36,7 +77,7 @@ class Block:
 
     sizes: Mapping[str, int]
     own: Tensor
-    pairs: Tensor
+    pairs: Pairs
     first: int
     prior: Tensor
     weight: Tensor
@@ -100,11 +141,14 @@ def _alone(q: Site, p: Site, units: _Units) -> Block:
     value = units.pick(q.value)
     own = {name: units.pick(each) for name, each in parameters(of, units.shape).items()}
     everyone = {name: gathered(each) for name, each in own.items()}
-    under = _under(again(of, everyone), value)  # [U, U', D]
+    if isinstance(getattr(of, "base_dist", None), Normal) and value.ndim == 2:
+        pairs: Pairs = NormalPairs(value, everyone["loc"], everyone["scale"])
+    else:
+        pairs = EveryPair(columns(again(of, everyone), value.unsqueeze(1)))
+    side = columns(again(of, own), value)
     first = _first(len(value), value.device)
-    diagonal = under[torch.arange(len(value)), first + torch.arange(len(value))]
-    prior = columns(p.distribution, q.value).expand(*units.shape, -1)
-    return Block({q.name: under.shape[-1]}, diagonal, under, first, units.pick(prior).sum(-1), units.weight, units.sets)
+    prior = units.pick(columns(p.distribution, q.value).expand(*units.shape, -1)).sum(-1)
+    return Block({q.name: side.shape[-1]}, side, pairs, first, prior, units.weight, units.sets)
 
 
 def _joint(programs: Programs, sites: Sequence[Site], p: Trace) -> Block:
@@ -125,7 +169,7 @@ def _joint(programs: Programs, sites: Sequence[Site], p: Trace) -> Block:
     sizes = {name: part.shape[-1] for name, part in own.items()}
     first = _first(count, items.device)
     side = torch.cat([*own.values()], -1)
-    return Block(sizes, side, under, first, torch.stack(prior).sum(0), units.weight, units.sets)
+    return Block(sizes, side, EveryPair(under), first, torch.stack(prior).sum(0), units.weight, units.sets)
 
 
 def columns(distribution: Distribution | None, value: Tensor) -> Tensor:
@@ -134,17 +178,6 @@ def columns(distribution: Distribution | None, value: Tensor) -> Tensor:
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         return distribution.base_dist.log_prob(value)
     return distribution.log_prob(value).unsqueeze(-1)
-
-
-def _under(distribution: Any, value: Tensor) -> Tensor:
-    """Log-densities of values `[U, ...]` under each of some distributions `[U']`: `[U, U', D]`."""
-    of = getattr(distribution, "base_dist", None)
-    if not isinstance(of, Normal):
-        return columns(distribution, value.unsqueeze(1))
-    # Two passes over all pairs, where log_prob makes six: this is most of what such an objective costs.
-    inverse = of.scale.reciprocal()
-    away = torch.addcmul(-of.loc * inverse, value.unsqueeze(1), inverse)
-    return torch.addcmul(-of.scale.log() - 0.5 * math.log(2 * math.pi), away, away, value=-0.5)
 
 
 def parameters(distribution: Any, shape: torch.Size) -> dict[str, Tensor]:
@@ -195,7 +228,7 @@ def _first(rows: int, device: torch.device) -> int:
 
 def log_weights(block: Block, estimator: str, size: int) -> Tensor:
     """Logarithms of how much each posterior counts in the aggregate of each unit `[U, U′]`; see `Decomposed`."""
-    count, many = block.pairs.shape[:2]
+    count, many = block.pairs.shape
     row, own = torch.arange(count), block.first + torch.arange(count)
     weight = torch.full((count, many), 1 / (size * many), dtype=torch.float64)
     if estimator == "leave-one-out":
@@ -208,4 +241,4 @@ def log_weights(block: Block, estimator: str, size: int) -> Tensor:
         weight[:] = 1 / (many - 1)
         weight[row, own] = 1 / size
         weight[row, own - 1] = (size - many + 1) / (size * (many - 1))
-    return weight.log().to(block.pairs)
+    return weight.log().to(block.own)
