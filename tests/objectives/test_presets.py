@@ -173,6 +173,11 @@ def test_names_and_settings_that_are_none_are_refused(name, settings, message):
         Preset(name, settings)
 
 
+def test_hfvae_weighs_information_and_correlation_between_and_within_groups():
+    objective = Preset("hfvae", {**SETTINGS["hfvae"], "alpha": 0.5, "beta": 2.0, "gamma": 3.0})
+    assert objective.schedule.weights == {"information": 0.5, "correlation": 2.0, "correlation.1": 3.0}
+
+
 def test_options_that_are_none_are_refused():
     shown = programs()
     for build in (

@@ -35,7 +35,9 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "achille-soatto": lambda beta=1.0, gamma=1.0: Decomposed("achille-soatto", {"beta": beta, "gamma": gamma}),
     "factor-vae": lambda gamma=10.0, units=1000, layers=5: TotalCorrelationCritic(gamma, units, layers),
     "beta-tc": lambda beta=6.0: Decomposed("beta-tc", {"beta": beta}),
-    "hfvae": lambda groups, beta=12.0, gamma=4.0: Decomposed("hfvae", {"beta": beta, "gamma": gamma}, groups),
+    "hfvae": lambda groups, alpha=1.0, beta=12.0, gamma=4.0: Decomposed(
+        "hfvae", {"alpha": alpha, "beta": beta, "gamma": gamma}, groups
+    ),
     "gvae": lambda shared, beta=1.0: SharedDimensions(shared, "moments", weight=beta),
     "ml-vae": lambda shared, beta=1.0: SharedDimensions(shared, "product", weight=beta),
     "ada-gvae": lambda beta=1.0: SharedDimensions(None, "moments", weight=beta),
@@ -56,7 +58,8 @@ class Preset(Objective):
         achille-soatto  `beta` × information, `gamma` × total correlation             Achille & Soatto 2018
         factor-vae      the bound, less `gamma` × total correlation by a critic       Kim & Mnih 2018
         beta-tc         total correlation `beta` times                                Chen et al. 2018
-        hfvae           `beta` × correlation between `groups`, `gamma` × within       Esmaeili et al. 2018
+        hfvae           `alpha` × information, correlation `beta` × between `groups`
+                        and `gamma` × within                                          Esmaeili et al. 2018
         gvae            sets share the dimensions `shared`, by mean moments           Hosoya 2019
         ml-vae          sets share the dimensions `shared`, by products               Bouchacourt et al. 2018
         ada-gvae        sets share dimensions that are found                          Locatello et al. 2020
