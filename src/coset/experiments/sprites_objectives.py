@@ -22,7 +22,7 @@ POSTERIORS = 1000
 
 PAIRS = (
     "--sets.items=2",
-    "--sets.batch=64",
+    "--sets.batch=128",
     "--sets.incomplete=skip",
     "--sets.contexts=[shape, scale, orientation, x, y]",
 )
