@@ -52,25 +52,28 @@ def contrastive(linear: Tensor, precision: Tensor, mask: Tensor | None, a: Tenso
         mask: which items are present, `[B, N]`; all where None.
         a: which contexts each set holds constant, `[B, K]`.
     """
-    present = torch.ones_like(linear[..., 0, 0]) if mask is None else mask  # [B, N]
     if mask is not None:  # padding says nothing: taken out of a set that it isn't in, its precision is negative
         linear, precision = (torch.where(mask[..., None, None] > 0, part, 0.0) for part in (linear, precision))
     set_linear, set_precision = linear.sum(1), precision.sum(1)  # [B, K, C]
-    alone = _log_normalizer(linear, precision).sum(-1)  # [B, N, K]
     others = _log_normalizer(set_linear, set_precision).sum(-1)  # [B, K]
-    together = _log_normalizer(
-        linear.unsqueeze(-2) + set_linear.transpose(0, 1), precision.unsqueeze(-2) + set_precision.transpose(0, 1)
-    ).sum(-1)  # [B, N, K, B]; the sum over C is over all pairs of an item and a set, hence the cost of this method
-    score = together - alone.unsqueeze(-1) - others.T
-    own_linear, own_precision = set_linear.unsqueeze(1), set_precision.unsqueeze(1)  # [B, 1, K, C]
-    rest = _log_normalizer(own_linear - linear, own_precision - precision).sum(-1)  # [B, N, K]
-    own = others.unsqueeze(1) - alone - rest  # [B, N, K]: the item beside the rest of its own set
-    itself = torch.eye(len(a), dtype=torch.bool, device=a.device)[:, None, None, :]
-    score = torch.where(itself, own.unsqueeze(-1), score)
-    score = score.masked_fill(a.T <= 0, -torch.inf)  # sets in which k varies are no candidates
-    loss = -torch.diagonal(score.log_softmax(-1), dim1=0, dim2=-1).permute(2, 0, 1)  # [B, N, K]
-    counts = present.unsqueeze(-1) * a.unsqueeze(1)  # [B, N, K]
-    return torch.where(counts > 0, loss * counts, 0.0).sum((1, 2))
+    rest = _log_normalizer(set_linear.unsqueeze(1) - linear, set_precision.unsqueeze(1) - precision).sum(-1)
+    own = others.unsqueeze(1) - rest  # [B, N, K]: the item beside the rest of its own set
+    total = linear.new_zeros(len(a))
+    for context in range(a.shape[1]):
+        # All pairs of an item and a set are what this costs, and sets in which the context varies are no candidates.
+        sets = (a[:, context] > 0).nonzero()[:, 0]
+        together = _log_normalizer(
+            linear[sets, :, context].unsqueeze(2) + set_linear[sets, context],
+            precision[sets, :, context].unsqueeze(2) + set_precision[sets, context],
+        ).sum(-1)  # [B', N, B']
+        score = together - others[sets, context]  # log Z(η, τ) of the item alone is the same for all candidates
+        right = own[sets, :, context]
+        itself = torch.eye(len(sets), dtype=torch.bool, device=a.device).unsqueeze(1)
+        missed = torch.where(itself, right.unsqueeze(2), score).logsumexp(2) - right  # [B', N]
+        if mask is not None:
+            missed = torch.where(mask[sets] > 0, missed * mask[sets], 0.0)
+        total = total.index_add(0, sets, missed.sum(1) * a[sets, context])
+    return total
 
 
 def _log_normalizer(linear: Tensor, precision: Tensor) -> Tensor:
