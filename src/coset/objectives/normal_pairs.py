@@ -69,7 +69,7 @@ class _Marginals(torch.autograd.Function):
         found = torch.empty_like(value)
         for some, _, under in _under(value, shift, inverse, constant, log_weights):
             most = under.amax(1)
-            found[:, some] = under.sub_(most.unsqueeze(1)).exp_().sum(1).log_().add_(most).T
+            found[:, some] = _exp(under.sub_(most.unsqueeze(1))).sum(1).log_().add_(most).T
         ctx.save_for_backward(value, shift, inverse, constant, log_weights, found)
         return found
 
@@ -80,7 +80,7 @@ class _Marginals(torch.autograd.Function):
         value, shift, inverse, constant, _ = parts
         of_value, of_shift, of_inverse, of_constant = map(torch.empty_like, (value, shift, inverse, constant))
         for some, away, under in _under(*parts):
-            share = under.sub_(_rows(found, some)).exp_().mul_(_rows(gradient, some))
+            share = _exp(under.sub_(_rows(found, some))).mul_(_rows(gradient, some))
             of_constant[:, some] = share.sum(2).T
             pull = away.mul_(share).neg_()
             of_value[:, some] = (_rows(inverse, some) @ pull).squeeze(1).T
@@ -103,6 +103,11 @@ def _under(
         b, a, c = (part[:, some].T.unsqueeze(2) for part in (shift, inverse, constant))
         away = (_rows(value, some) * a).add_(b)
         yield some, away, torch.addcmul(log_weights, away, away, value=-0.5).add_(c)
+
+
+def _exp(part: Tensor) -> Tensor:
+    """In place, of what is not above 0; numbers too small for float32 take a processor a hundred times longer."""
+    return part.clamp_min_(-80.0).exp_()
 
 
 def _rows(part: Tensor, some: slice) -> Tensor:
