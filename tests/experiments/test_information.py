@@ -32,21 +32,28 @@ def test_objectives_on_sprites(tmp_path, monkeypatch):
     assert all(0 <= share <= 1 for share in figures["explained_by_objective"].values())
 
 
-def test_pruned_combinations(tmp_path, monkeypatch):
+PRUNED = {
+    "sprites": "{class: Sprites, side: 16, scales: 2, orientations: 6, positions: 4, validation: 0.3}",
+    "mnist": "{class: Rotated, base: digits, angles: 4}",
+}
+
+
+@pytest.mark.parametrize("table", PRUNED)
+def test_pruned_combinations(table, tmp_path, monkeypatch):
     import coset.experiments.generalisation as home
 
     monkeypatch.setattr(home, "SEEDS", (0, 1))
     monkeypatch.setattr(home, "SHARES", (0.3, 0.5))
+    monkeypatch.setattr(home, "TABLES", {table: home.TABLES[table]})
     hasty = functools.partial(train_classifier, steps=3, augment=False)
     monkeypatch.setattr(home, "load_or_train_classifier", lambda table, factor, **options: hasty(table, factor))
-    sprites = ", ".join(f"{name}: {size}" for name, size in {**SPRITES, "orientations": 6, "validation": 0.3}.items())
-    tiny_runs(monkeypatch, f"--data.of={{class: Sprites, {sprites}}}", "--model.features=16")
+    tiny_runs(monkeypatch, f"--data.of={PRUNED[table]}", "--model.features=16")
     outcome = reproduce("generalisation", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "generalisation")
     for way in home.WAYS:
         for share in (30, 50):
-            assert outcome.figures[f"error_{way}_{share}"] > 0
-            assert 0 <= outcome.figures[f"composed_{way}_{share}"] <= 100
+            assert outcome.figures[f"error_{table}_{way}_{share}"] > 0
+            assert 0 <= outcome.figures[f"composed_{table}_{way}_{share}"] <= 100
 
 
 def test_groups_of_dimensions_on_digits(tmp_path, monkeypatch):
