@@ -111,7 +111,7 @@ def test_overrides_leave_the_recipe_itself_alone():
 )
 def test_a_wrong_override_is_refused_with_the_nearest_name(message, words):
     with pytest.raises(ConfigurationError, match=message):
-        load_recipe("rotated-mnist-4", words)
+        load_recipe("rotated-mnist-8", words)
 
 
 def test_unknown_recipes_and_files_are_refused(tmp_path):
