@@ -30,8 +30,17 @@ REQUIRED = {
         "count_error_1000_10",
         "count_error_unsupervised",
     },
-    "rotated-mnist-4": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
+    "rotated-mnist-4": {
+        *("mean", "mean_sd", "worst", "paper_design_mean", "paper_design_worst", "diversity_ratio"),
+        *("reconstructed_diversity_ratio", "coverage", "density", "by_seed"),
+    },
     "rotated-mnist-8": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
+    "hfvae-mnist": {
+        f"{figure}_{way}_{data}"
+        for figure in ("items", "factor", "carrying", "total", "gaussian_total_correlation", "mig")
+        for way in ("vae", "beta_vae", "hfvae")
+        for data in ("mnist", "fashion_mnist")
+    },
     "black-white-mnist": {"digit_right", "background_right", "black_share", "digit_entropy_bits"},
     "one-dimensional-families": {
         "family_accuracy",

@@ -1,6 +1,6 @@
 """Rotated MNIST with 4 angles (2018, Table 1 and figures 2 and 3)."""
 
-from coset.experiments.shared.composition import COMPOSITION, rotated_mnist
+from coset.experiments.shared.composition import COMPOSITION, DIVERSITY, rotated_mnist
 from coset.experiments.shared.outcome import Experiment, Outcome, Request
 
 
@@ -9,7 +9,7 @@ class RotatedMNIST4(Experiment):
 
     aliases = ("table1", "paper-figure-2", "paper-figure-3")
     label = "rotated MNIST, 4 angles"
-    rows = COMPOSITION
+    rows = (*COMPOSITION, *DIVERSITY)
 
     def run(self, request: Request) -> Outcome:
         """Train, measure and draw."""
