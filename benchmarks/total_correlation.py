@@ -156,7 +156,6 @@ def main() -> None:
     seconds = in_turns(runs, options.rounds)
     figures = {f"seconds a step, {name}": value for name, value in seconds.items()}
     figures["ratio, β-TC over VAE"] = seconds["beta-tc"] / seconds["vae"]
-    figures["MB of an array of all pairs × dimensions, which is not made"] = 4 * BATCH * BATCH * LATENT / 1e6
     if options.peer:
         pythae = load_peer(options.peer)
         for name in ("beta-tc", "factor-vae"):

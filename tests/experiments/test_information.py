@@ -44,7 +44,7 @@ def test_pruned_combinations(table, tmp_path, monkeypatch):
 
     monkeypatch.setattr(home, "SEEDS", (0, 1))
     monkeypatch.setattr(home, "SHARES", (0.3, 0.5))
-    monkeypatch.setattr(home, "TABLES", {table: home.TABLES[table]})
+    monkeypatch.setattr(home, "TABLES", (table,))
     hasty = functools.partial(train_classifier, steps=3, augment=False)
     monkeypatch.setattr(home, "load_or_train_classifier", lambda table, factor, **options: hasty(table, factor))
     tiny_runs(monkeypatch, f"--data.of={PRUNED[table]}", "--model.features=16")

@@ -31,9 +31,9 @@ class HFVAEMNIST(Experiment):
 
     label = "MNIST, ten latent dimensions in two groups"
     rows = (
-        Row("dimensions that carry anything, VAE", "carrying_vae_mnist"),
-        Row("dimensions that carry anything, β-VAE", "carrying_beta_vae_mnist"),
-        Row("dimensions that carry anything, HFVAE", "carrying_hfvae_mnist"),
+        Row("VAE, dimensions that carry anything, of ten", "carrying_vae_mnist"),
+        Row("β-VAE, dimensions that carry anything, of ten", "carrying_beta_vae_mnist"),
+        Row("HFVAE, dimensions that carry anything, of ten", "carrying_hfvae_mnist"),
         Row("total correlation of normal draws, VAE, nats", "gaussian_total_correlation_vae_mnist"),
         Row("total correlation of normal draws, β-VAE, nats", "gaussian_total_correlation_beta_vae_mnist"),
         Row("total correlation of normal draws, HFVAE, nats", "gaussian_total_correlation_hfvae_mnist"),

@@ -56,7 +56,10 @@ def _read(results: Path, name: str) -> dict[str, Any]:
 
 
 def _cell(measure: str, value: float | None) -> str:
-    digits = 3 if measure.startswith("R²") else 2 if measure.endswith(("bits", "nats", "particles")) else 1
+    """A figure with as many digits as its unit asks for; what has no unit is a share or a score, up to about 1."""
+    digits = (
+        1 if measure.endswith(("%", "dB", "of ten")) else 2 if measure.endswith(("bits", "nats", "particles")) else 3
+    )
     return "" if value is None else f"{value:.{digits}f}"
 
 
