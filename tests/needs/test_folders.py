@@ -43,7 +43,7 @@ def test_an_experiment(drop, tmp_path, capsys):
     words = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results"), "--json"]
     main(["reproduce", "figure-of-halves", *words])
     assert json.loads(capsys.readouterr().out) == {"half": 0.5, "published": 0.4}
-    assert "| halves | half of one | 0.4 |  | 0.5 |" in results_table(tmp_path / "results", experiments())
+    assert "| halves | half of one | 0.400 |  | 0.500 |" in results_table(tmp_path / "results", experiments())
     written = json.loads((tmp_path / "results" / "halves-of-numbers.json").read_text())
     assert written["command"] == "coset reproduce halves-of-numbers" and written["pictures"]
 
