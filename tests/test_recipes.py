@@ -86,6 +86,7 @@ def test_overrides_leave_the_recipe_itself_alone():
     [
         ("did you mean 'model'", ["--modle.z_dim", "3"]),
         ("did you mean 'training'", ["--trainin", "3"]),
+        (r"names a section.*--schedule\.OPTION", ["--schedule", "{class: Annealed}"]),
         (r"--model\.zdim.*did you mean 'z_dim'", ["--model.zdim", "3"]),
         (r"--data\.angle: .*did you mean 'angles'", ["--data.angle", "3"]),
         (r"--sets\.item: .*did you mean 'items'", ["--sets.item", "3"]),

@@ -132,8 +132,12 @@ def read_recipe(label: str, content: Mapping[str, Any], overrides: Sequence[str]
     sections = {section: dict(content.get(section) or {}) for section in SECTIONS}
     for key, value in _pairs(overrides):
         section, _, option = key.partition(".")
-        if section not in SECTIONS or not option:
+        if section not in SECTIONS:
             raise ConfigurationError(f"override --{key}: no section {section!r}; {nearest(section, SECTIONS)}")
+        if not option:
+            raise ConfigurationError(
+                f"override --{key}: names a section, and no option of it: expected --{section}.OPTION=VALUE"
+            )
         inside, place = sections[section], option
         while (step := place.partition("."))[1] and isinstance(inside.get(step[0]), dict):  # as objective.bound.weight
             inside, place = inside[step[0]], step[2]
