@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from coset import load
 from coset.batch import SetBatch
 from coset.data import FactorTable
 from coset.errors import ConfigurationError
@@ -178,3 +179,16 @@ def test_more_actions_than_can_be_listed_are_drawn():
     assert all(not torch.equal(score.weight, old) for score, old in zip(model.acting.scores, before, strict=True))
     shown = torch.rand(3, SIDE, SIDE)
     assert model.compose(dict.fromkeys(names, shown), n=2).shape == (2, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("contexts", [["shape", "size", "across"], ["across", "size", "shape"]])
+def test_actions_stand_in_the_order_of_contexts_after_saving_too(contexts, tmp_path):
+    actions = {"size": {"class": "Zoom", "sizes": 3}, "across": {"class": "Shift", "axis": "x", "places": 4}}
+    sizes = {"context_dim": 4, "z_dim": 2, "features": 6, "hidden": 6, "architecture": "dense"}
+    model = ContextAwareLearner((SIDE, SIDE), contexts, actions=actions, **sizes)
+    assert list(model.acting.sizes) == [name for name in contexts if name != "shape"]
+    model.save_pretrained(tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert again.acting.sizes == model.acting.sizes
+    for before, after in zip(model.acting.priors, again.acting.priors, strict=True):
+        torch.testing.assert_close(after, before)

@@ -35,8 +35,8 @@ class ActingContexts(nn.Module):
     recognised when it is turned.
 
     Args:
-        actions: context → name of an action, or `{"class": NAME, option: value}`, in the order in which they act.
-        contexts: names of all contexts of the model.
+        actions: context → name of an action, or `{"class": NAME, option: value}`.
+        contexts: names of all contexts of the model, in the order in which they act.
         likelihood: of the items.
         features: size of an item's features.
 
@@ -52,8 +52,8 @@ class ActingContexts(nn.Module):
                 f"actions: act where a decoder gives one number for each of an item's; {type(likelihood).__name__} "
                 f"takes {list(likelihood.parameter_shape)} for items of shape {list(item_shape)}"
             )
-        self.columns = {name: list(contexts).index(name) for name in actions}
-        self.actions: Any = nn.ModuleList(_build(value, item_shape) for value in actions.values())
+        self.columns = {name: column for column, name in enumerate(contexts) if name in actions}
+        self.actions: Any = nn.ModuleList(_build(actions[name], item_shape) for name in self.columns)
         self.scores: Any = nn.ModuleList(nn.Linear(features, 1) for _ in actions)
         self.priors = nn.ParameterList(nn.Parameter(torch.zeros(action.candidates)) for action in self.actions)
 

@@ -80,7 +80,8 @@ class ContextAwareLearner(SetQueries, Model):
         infer_a: the form of q(a | D) where `a` is not given: `any` (K independent bits), `exactly-one` (one choice
             over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective.
         actions: how contexts act on what z and the other contexts made, context → name of an action, such as `warp`,
-            or `{"class": "Warp", "turns": 4}`; in this order. All others are free: the decoder is given their codes.
+            or `{"class": "Warp", "turns": 4}`; in the order of `contexts`. All others are free: the decoder is given
+            their codes.
         completion: how empty cells of a table are filled: by `composition`, or by main effects plus `interaction`; the
             latter for vectors where None, unless contexts act.
 
