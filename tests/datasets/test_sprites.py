@@ -64,10 +64,12 @@ def test_what_is_left_out_is_in_no_other_part(split):
         assert len(test) == 3 * 4 * 2 * 5
     else:
         assert set(test.column("shape")) == {"ellipse"} and set(test.column("scale")) == {100}
-        assert set(test.column("orientation")) == {0, 90}
+        assert set(test.column("orientation")) == {0, 90, 180, 270}  # an ellipse looks the same every 180 degrees
         assert set(test.column("x")) == set(test.column("y")) == {3, 4}
     for name, values in test.values.items():  # each value is seen, in other company
         assert set(splits["train"].column(name)) == set(values)
+    seen = torch.cat([splits[part].x() for part in ("train", "validation")])
+    assert float(torch.cdist(test.x().flatten(1), seen.flatten(1)).min()) > 0.5  # nor does anything look like it
 
 
 def test_colour_is_one_more_factor():

@@ -55,6 +55,22 @@ def test_pruned_combinations(table, tmp_path, monkeypatch):
         assert 0 <= outcome.figures[f"composed_{table}_{way}_50"] <= 100
 
 
+def test_sprites_never_seen(tmp_path, monkeypatch):
+    import coset.experiments.unseen_sprites as home
+
+    for name, value in {"SEEDS": (0, 1), "SPLITS": ("range",), "CELLS": 12, "EACH": 3}.items():
+        monkeypatch.setattr(home, name, value)
+    few = {name: home.WAYS[name] for name in ("acting", "vae")}
+    monkeypatch.setattr(home, "WAYS", few)
+    hasty = functools.partial(train_classifier, steps=3, augment=False)
+    monkeypatch.setattr(home, "load_or_train_classifier", lambda table, factor, **options: hasty(table, factor))
+    tiny_runs(monkeypatch, *(f"--data.{name}={size}" for name, size in SPRITES.items()), "--data.validation=0.3")
+    outcome = reproduce("unseen-sprites", tmp_path / "runs", tmp_path / "results")
+    check_written(outcome, tmp_path / "results", "unseen-sprites")
+    for label in ("acting_range", "vae_range", "real_range", "nearest_range"):
+        assert 0 <= outcome.figures[f"whole_{label}"] <= outcome.figures[f"read_{label}"] <= 100
+
+
 def test_groups_of_dimensions_on_digits(tmp_path, monkeypatch):
     import coset.experiments.hfvae_mnist as home
 

@@ -51,7 +51,8 @@ class Sprites(DataSet):
         positions: How many, along each axis.
         colours: How many of `COLOURS`; 1 draws in white on black.
         split: What the test part holds: `items`, a fifth at random; `element`, the largest ellipses in the upper right
-            corner, turned by less than 120 degrees; `range`, every square in the right half.
+            corner, turned by less than 120 of the 180 degrees after which they look the same; `range`, every square in
+            the right half.
         validation: Share of the other items that is for validation.
         seed: Of what is drawn at random.
 
@@ -134,7 +135,8 @@ class Sprites(DataSet):
         if self.split == "range":
             return _is(table, "shape", "square") & right
         corner = (factor["x"] > 0.6 * (self.positions - 1)) & (factor["y"] > 0.6 * (self.positions - 1))
-        return _is(table, "shape", "ellipse") & (factor["scale"] == 100) & (factor["orientation"] < 120) & corner
+        turned = factor["orientation"] % 180 < 120
+        return _is(table, "shape", "ellipse") & (factor["scale"] == 100) & turned & corner
 
 
 def _is(table: FactorTable, name: str, value: str) -> Tensor:

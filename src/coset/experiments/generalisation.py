@@ -6,12 +6,12 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import coset.plots as plots
 from coset.cells import find_cells
 from coset.data import FactorTable
 from coset.experiments.shared.outcome import Experiment, Outcome, Request, Row, curves
+from coset.experiments.shared.recombining import recombine, right
 from coset.metrics import ImageClassifier, load_or_train_classifier
 from coset.runs import Run
 
@@ -87,12 +87,15 @@ def _measure(run: Run, seed: int) -> dict[str, float]:
     """Errors of reconstruction in thousandths of squared intensity, and percentages of what is read right."""
     data = run.recipe.data()
     (seen, out), readers = data.divide(run.splits["test"]), _readers(run)
-    levels = torch.stack([torch.as_tensor(out.factors[name]) for name in data.factors], 1)
+    wanted = dict(zip(data.factors, find_cells(out, data.factors).levels.T, strict=True))
+    composed = recombine(run, seen, wanted, EACH, seed)
+    asked = {name: levels.repeat_interleave(EACH) for name, levels in wanted.items()}
+    real = {name: torch.as_tensor(out.factors[name]) for name in data.factors}
     return {
         "error": _error(run, out),
         "error_seen": _error(run, seen),
-        "composed": _right(readers, *_compose(run, seen, out, seed)),
-        "real": _right(readers, out.x(), levels),
+        "composed": 100 * float(right(readers, composed, asked).all(1).double().mean()),
+        "real": 100 * float(right(readers, out.x(), real).all(1).double().mean()),
     }
 
 
@@ -109,51 +112,6 @@ def _error(run: Run, table: FactorTable) -> float:
     x = table.x()
     made = run.model.reconstruct(x.unsqueeze(1))[:, 0] if run.model.contexts else run.model.reconstruct(x)
     return 1000 * float((made.cpu() - x).square().mean())
-
-
-def _right(readers: Mapping[str, ImageClassifier], x: Tensor, levels: Tensor) -> float:
-    """Percentage of items `[n, ...]` of which every factor is read as it should be, `[n, F]`."""
-    read = torch.stack([torch.as_tensor(reader.predict(x)) for reader in readers.values()], 1)
-    return 100 * float((read == levels).all(1).double().mean())
-
-
-def _compose(run: Run, seen: FactorTable, out: FactorTable, seed: int) -> tuple[Tensor, Tensor]:
-    """Items of the combinations that are left out, and their levels `[n, F]`, made from items that are not."""
-    factors = run.recipe.data().factors
-    levels = find_cells(out, factors).levels
-    make = _compose_contexts if run.model.contexts else _compose_codes
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        made = make(run, seen, dict(zip(factors, levels.T, strict=True)))
-    return made, levels.repeat_interleave(EACH, 0)
-
-
-def _compose_codes(run: Run, seen: FactorTable, wanted: Mapping[str, Tensor]) -> Tensor:
-    """Codes of seen items, moved by what distinguishes the levels of each wanted cell from those that they have.
-
-    The mean code of each level is a main effect; this is what can be done with a code whose dimensions have no names.
-    """
-    train = run.splits["train"]
-    codes = run.model.embed(train.x()).cpu()
-    shown = torch.randint(len(seen), (EACH * len(next(iter(wanted.values()))),))
-    moved = run.model.embed(seen.x(shown)).cpu()
-    for name, column in wanted.items():
-        levels = torch.as_tensor(train.factors[name])
-        means = torch.stack([codes[levels == level].mean(0) for level in range(len(train.values[name]))])
-        moved = moved + means[column.repeat_interleave(EACH)] - means[torch.as_tensor(seen.factors[name])[shown]]
-    return run.model.decode_codes(moved).cpu()
-
-
-def _compose_contexts(run: Run, seen: FactorTable, wanted: Mapping[str, Tensor]) -> Tensor:
-    """Contexts of sets that hold one factor constant each, put together for each wanted cell."""
-    made = []
-    for levels in zip(*(column.tolist() for column in wanted.values()), strict=True):
-        sets = {}
-        for name, level in zip(wanted, levels, strict=True):
-            rows = (torch.as_tensor(seen.factors[name]) == level).nonzero()[:, 0]
-            sets[name] = seen.x(rows[torch.randint(len(rows), (EACH,))])
-        made.append(run.model.compose(n=EACH, **sets).cpu())
-    return torch.cat(made)
 
 
 def _report(figures: Mapping[str, Any]) -> str:
