@@ -181,6 +181,35 @@ def test_more_actions_than_can_be_listed_are_drawn():
     assert model.compose(dict.fromkeys(names, shown), n=2).shape == (2, SIDE, SIDE)
 
 
+def test_two_actions_are_enumerated_where_sets_hold_either_constant():
+    """A set's choice of one is made from what the other may have been on average, and the mean over both is exact."""
+    actions = {"size": {"class": "Zoom", "sizes": 2}, "across": {"class": "Shift", "axis": "x", "places": 3}}
+    sizes = {"context_dim": 4, "z_dim": 2, "features": 6, "hidden": 6, "architecture": "dense"}
+    torch.manual_seed(0)
+    model = ContextAwareLearner((SIDE, SIDE), ["shape", "size", "across"], actions=actions, **sizes).eval()
+    for part in model.acting.scores:
+        torch.nn.init.normal_(part.weight, std=0.3)
+    programs = Programs(model, SetBatch(torch.rand(3, 4, SIDE, SIDE), torch.eye(3)))
+    still = {name: 0.0 for name in ("context.constant", "context.varying", "z")}
+    q = programs.infer(discrete=dict.fromkeys(model.discrete, "enumerate"), temperature=still)
+    for name in ("size", "across"):  # not one for each choice of the other
+        assert q[f"{name}_action.constant"].distribution.probs.shape == (3, model.acting.sizes[name])
+    of_set, of_items = q["size_action.constant"].distribution.probs[1], q["across_action.varying"].distribution.probs[1]
+    expected = torch.zeros(())
+    for size in range(2):
+        for across in range(3):
+            picked = {"size": torch.eye(2)[size], "across": torch.eye(3)[across]}
+            fixed = {f"{name}_action.constant": one.expand(3, -1) for name, one in picked.items()}
+            fixed |= {f"{name}_action.varying": one.expand(3, 4, -1) for name, one in picked.items()}
+            contexts = {name: q[name].value[0] for name in ("context.constant", "context.varying")}
+            alone = programs.infer(replay=fixed | contexts, temperature=0.0)
+            score = programs.generate(alone)["x"].score[1]  # [N], of the set that holds the size
+            expected = expected + (of_set[size] * of_items[:, across] * score).sum()
+    x = programs.generate(q)["x"]
+    found = q.total(x.score, x.axes)[1]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("contexts", [["shape", "size", "across"], ["across", "size", "shape"]])
 def test_actions_stand_in_the_order_of_contexts_after_saving_too(contexts, tmp_path):
     actions = {"size": {"class": "Zoom", "sizes": 3}, "across": {"class": "Shift", "axis": "x", "places": 4}}

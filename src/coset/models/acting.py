@@ -86,7 +86,8 @@ class ActingContexts(nn.Module):
         features = None
         for name, action, score in list(zip(self.columns, self.actions, self.scores, strict=True))[::-1]:
             every = self._candidates(action, x, encoder, q.mask)  # [V, (S,) B, N, F]
-            logits = score(every)[..., 0].movedim(0, -1)  # [(S,) B, N, V]
+            # A mean over what was undone before, or a choice of the set would depend on those of its items.
+            logits = q.expect(score(every)[..., 0].movedim(0, -1), "BN")  # [B, N, V]
             choice = self._choose(q, name, _total(logits, q.mask), logits, a)
             features = torch.einsum("...v,v...f->...f", choice, every)
             x = x if action is self.actions[0] else action.undo(x, choice)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from coset.errors import ConfigurationError
 from coset.networks.actions.base import Action
-from coset.shapes import flatten_items
 
 
 class PlaneMap(Action):
@@ -53,10 +52,15 @@ class PlaneMap(Action):
         return self._map(x, choice, self.inverses)
 
     def _map(self, pictures: Tensor, choice: Tensor, maps: Tensor) -> Tensor:
+        sides = self.item_shape[-2:]
         lead = torch.broadcast_shapes(pictures.shape[: pictures.ndim - len(self.item_shape)], choice.shape[:-1])
-        flat, _ = flatten_items(pictures.expand(*lead, *self.item_shape), len(self.item_shape))
-        matrix = torch.einsum("...v,vij->...ij", choice, maps).expand(*lead, 2, 3).reshape(-1, 2, 3)
-        flat = flat.view(len(flat), -1, *self.item_shape[-2:])  # [n, C, H, W]
-        grid = F.affine_grid(matrix, list(flat.shape), align_corners=False)
-        mapped = F.grid_sample(flat, grid, align_corners=False, padding_mode="border")
-        return mapped.view(*lead, *self.item_shape)
+        own = (1,) * (len(lead) - choice.ndim + 1) + choice.shape[:-1]
+        # Pictures that share a map are channels of one, so that where its points lie is worked out once.
+        order = sorted(range(len(lead)), key=lambda axis: own[axis] == 1)
+        inside = range(len(lead), len(lead) + len(self.item_shape))
+        matrix = torch.einsum("...v,vij->...ij", choice, maps).reshape(-1, 2, 3)
+        together = pictures.expand(*lead, *self.item_shape).permute(*order, *inside).reshape(len(matrix), -1, *sides)
+        grid = F.affine_grid(matrix, [len(matrix), 1, *sides], align_corners=False)
+        mapped = F.grid_sample(together, grid, align_corners=False, padding_mode="border")
+        mapped = mapped.view(*(lead[axis] for axis in order), *self.item_shape)
+        return mapped.permute(*(order.index(axis) for axis in range(len(lead))), *inside)
