@@ -62,13 +62,15 @@ class Topics20News(Experiment):
     """Train all methods with five seeds on two preprocessings, and measure all of them by the same code."""
 
     label = "20 Newsgroups, 50 topics, 5 seeds"
-    rows = (
-        Row("NPMI, HFVAE 25 + 25", "npmi_hfvae", headline=True),
-        Row("NPMI, ProdLDA", "npmi_vae"),
-        Row("NPMI, LDA", "npmi_lda"),
-        Row("C_v, HFVAE 25 + 25", "cv_hfvae"),
-        Row("purity, HFVAE 25 + 25, %", "purity_hfvae"),
-        Row("topic diversity, HFVAE 25 + 25", "diversity_hfvae"),
+    rows = tuple(
+        Row(f"{measure}, {name}{unit}", f"{key}_{way}", headline=key == "npmi")
+        for measure, key, unit in (
+            ("NPMI", "npmi", ""),
+            ("C_v", "cv", ""),
+            ("topic diversity", "diversity", ""),
+            ("purity", "purity", ", %"),
+        )
+        for name, way in (("HFVAE 25 + 25", "hfvae"), ("ProdLDA", "vae"), ("LDA", "lda"))
     )
 
     def run(self, request: Request) -> Outcome:
