@@ -41,6 +41,26 @@ REQUIRED = {
         for way in ("vae", "beta_vae", "hfvae")
         for data in ("mnist", "fashion_mnist")
     },
+    "topics-20news": {
+        *("npmi_margin_over_lda", "npmi_margin_over_vae", "most_correlated", "preprocess"),
+        *(
+            f"{figure}_{way}{preprocess}"
+            for figure in (
+                "npmi",
+                "npmi_sd",
+                "npmi_15",
+                "cv",
+                "diversity",
+                "irbo",
+                "perplexity",
+                "purity",
+                "nmi",
+                "svm",
+            )
+            for way in ("vae", "hfvae", "lda", "lda_gensim")
+            for preprocess in ("", "_octis")
+        ),
+    },
     "black-white-mnist": {"digit_right", "background_right", "black_share", "digit_entropy_bits"},
     "one-dimensional-families": {
         "family_accuracy",
