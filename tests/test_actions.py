@@ -93,3 +93,16 @@ def test_pictures_are_resized_about_their_middle():
 def test_maps_that_cannot_be_are_refused(made, options, message):
     with pytest.raises(ConfigurationError, match=message):
         made(**{"item_shape": (8, 8)} | options)
+
+
+@pytest.mark.parametrize(("pictures", "choices"), [((3, 2, 1), (4,)), ((3, 2), ()), ((2,), (3, 2)), ((), (3, 1))])
+@pytest.mark.parametrize("item_shape", [(6, 6), (3, 6, 8)])
+def test_pictures_that_share_a_map_are_mapped_as_each_by_itself(pictures, choices, item_shape):
+    action = Shift(item_shape, axis="y", places=5)
+    x, choice = torch.rand(*pictures, *item_shape), torch.rand(*choices, 5).softmax(-1)
+    lead = torch.broadcast_shapes(pictures, choices)
+    each = zip(
+        x.expand(*lead, *item_shape).flatten(0, len(lead) - 1), choice.expand(*lead, 5).reshape(-1, 5), strict=True
+    )
+    expected = torch.stack([action.do(one, how) for one, how in each]).view(*lead, *item_shape)
+    torch.testing.assert_close(action.do(x, choice), expected)

@@ -27,10 +27,10 @@ MOST_BYTES = 1 << 30
 
 UNPACKING = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
-    *(EOFError, OSError, RuntimeError, NotImplementedError, UnicodeDecodeError),
+    *(EOFError, OSError, RuntimeError, UnicodeDecodeError),
 )
-"""What Python's archives raise of files that are not what they say; the error of what is not implemented is how zipfile
-refuses a compression or an encryption that it does not know."""
+"""What Python's archives raise of files that are not what they say; with a RuntimeError, or one that is a kind of it,
+zipfile refuses a compression or an encryption that it does not know."""
 
 UNSIGNED_BYTE = 0x08  # the one element type of IDX that published image sets use
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import coset.plots as plots
 from coset.cells import find_cells
 from coset.data import FactorTable
 from coset.datasets import Sprites
@@ -40,13 +41,14 @@ class UnseenSprites(Experiment):
 
     label = "sprites, combinations never seen"
     rows = tuple(
-        Row(f"factors read right, {split} left out, {name}, %", f"read_{way}_{split}", headline=way == "acting")
+        Row(f"factors read right, {split} left out, {name}, %", f"read_{way}_{split}")
         for split in SPLITS
         for name, way in (
             ("contexts act", "acting"),
             ("no context acts", "free"),
             ("VAE", "vae"),
             ("β-VAE", "beta_vae"),
+            ("nearest seen item", "nearest"),
         )
     )
 
@@ -114,7 +116,7 @@ def _scores(run: Run, x: Tensor, levels: Mapping[str, Tensor]) -> dict[str, floa
     shapes, angles = ([values[name][level] for level in levels[name].tolist()] for name in ("shape", "orientation"))
     seen = torch.tensor([readers["orientation"].values.index(angle) for angle in _visible(shapes, angles)])
     hits = right(readers, x, {**levels, "orientation": seen}).double()
-    each = dict(zip(levels, (100 * hits.mean(0)).tolist(), strict=True))
+    each = dict(zip(readers, (100 * hits.mean(0)).tolist(), strict=True))
     return each | {"read": mean(each.values()), "whole": 100 * float(hits.all(1).double().mean())}
 
 
@@ -133,14 +135,14 @@ def _readers(run: Run) -> dict[str, ImageClassifier]:
     return {name: load_or_train_classifier(looks, name, cache=cache, steps=2000, augment=False) for name in factors}
 
 
-def _picture(runs: Mapping[str, Run], seed: int) -> Tensor:
-    """What was asked for, and below it what each way made: `[1 + ways, 10, ...]`."""
+def _picture(runs: Mapping[str, Run], seed: int) -> Any:
+    """What was asked for, and below it what each way made."""
     first = runs["acting"]
     test, wanted = first.splits["test"], {name: levels[:10] for name, levels in _wanted(first, seed).items()}
     asked = torch.stack(list(wanted.values()), 1)
     true = test.x((asked[:, None] == _levels(test)[None]).all(-1).int().argmax(1))
     rows = [recombine(run, run.splits["validation"], wanted, EACH, seed)[::EACH] for run in runs.values()]
-    return torch.stack([true, *rows])
+    return plots.grid(torch.stack([true, *rows]), row_labels=["true", *runs])
 
 
 def _report(figures: Mapping[str, Any]) -> str:
