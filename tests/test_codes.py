@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coset import ClassStyle, ContextAwareLearner, FactorTable, IntrinsicFaces, fit, load
-from coset.codes import Coded, coded, plain, recode
+from coset.codes import Coded, coded, plain, rank, recode
 from coset.errors import DataError
 from coset.objectives import Classified
 
@@ -150,3 +150,27 @@ def test_models_know_the_values_of_contexts_and_labels():
     faces = IntrinsicFaces.for_data(table, label="word", features=8)
     assert faces.values == {"word": WORDS}
     assert ClassStyle((4,), classes=3).values == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.tensor([3, -1, 3, 0]),
+        torch.tensor([10**12, -(10**12), 5, 5]),
+        torch.tensor([torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max]),
+        torch.tensor([127, -128, 0] * 100, dtype=torch.int8),
+        torch.tensor([255, 0, 254] * 100, dtype=torch.uint8),
+        torch.tensor([0.5, 2.0, 0.5, -1.0]),
+        torch.tensor([], dtype=torch.int64),
+        torch.tensor([7]),
+    ],
+)
+def test_ranks_are_those_that_sorting_gives(values):
+    distinct, position = rank(values)
+    expected, place = values.unique(return_inverse=True)
+    assert distinct.dtype == values.dtype and distinct.equal(expected) and position.equal(place)
+
+
+def test_ranks_of_codes_are_plain_numbers():
+    distinct, position = rank(coded(torch.tensor([2, 0, 2]), ["a", "b", "c"]))
+    assert type(distinct) is torch.Tensor and distinct.tolist() == [0, 2] and position.tolist() == [1, 0, 1]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from coset.batch import as_tensor
+from coset.codes import rank
 from coset.errors import DataError
 
 SPELLINGS = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null", "nat", "?"})
@@ -102,7 +103,10 @@ def _continuous(name: str, values: Any, known: np.ndarray) -> Tensor:
 
 
 def _discrete(name: str, values: Any, known: np.ndarray) -> tuple[Tensor, list]:
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.dtype != np.uint64:
+        numbers, positions = rank(torch.from_numpy(values.astype(np.int64)))
+        distinct = numbers.tolist()
+    elif isinstance(values, np.ndarray):
         distinct, positions = np.unique(values, return_inverse=True)
         distinct = distinct.tolist()
     else:  # whole numbers of any size, which an array would round
