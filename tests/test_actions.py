@@ -7,7 +7,7 @@ from coset.data.rotation import rotate
 from coset.discovery import classes
 from coset.errors import ConfigurationError
 from coset.networks.actions.base import Action
-from coset.networks.actions.plane import PlaneMap
+from coset.networks.actions.plane import PlaneMap, do_in_turn
 from coset.networks.actions.shift import Shift
 from coset.networks.actions.warp import Warp
 from coset.networks.actions.zoom import Zoom
@@ -106,3 +106,33 @@ def test_pictures_that_share_a_map_are_mapped_as_each_by_itself(pictures, choice
     )
     expected = torch.stack([action.do(one, how) for one, how in each]).view(*lead, *item_shape)
     torch.testing.assert_close(action.do(x, choice), expected)
+
+
+def test_maps_in_turn_are_one_map():
+    """Of pictures without detail, for which interpolating once or three times makes no difference."""
+    shape = (24, 32)
+    actions = [Zoom(shape, sizes=3), Warp(shape, turns=12), Shift(shape, axis="x", places=4), Zoom(shape, sizes=2)]
+    x = smooth(5, *shape)
+    choices = [torch.eye(action.candidates)[torch.randint(action.candidates, (5,))] for action in actions]
+    one_by_one = x
+    for action, choice in zip(actions, choices, strict=True):
+        one_by_one = action.do(one_by_one, choice)
+    together = do_in_turn(actions, choices, x)
+    assert float((together - one_by_one).square().mean() / one_by_one.var()) < 0.005
+    assert float((do_in_turn(actions[::-1], choices[::-1], x) - together).square().mean() / x.var()) > 0.02
+
+
+def test_other_actions_act_between_maps_in_their_order():
+    class Brighten(Action):
+        candidates = 2
+
+        def do(self, parameters, choice):
+            return parameters * (1 + choice[..., 1, None, None])
+
+        def undo(self, x, choice):
+            return x / (1 + choice[..., 1, None, None])
+
+    x, right = torch.rand(3, 8, 8), torch.eye(2)[1].expand(3, 2)
+    actions = [Warp((8, 8), turns=2), Brighten(), Shift((8, 8), axis="x", places=2, reach=0.25)]
+    expected = actions[2].do(2 * x.flip((-2, -1)), right)
+    torch.testing.assert_close(do_in_turn(actions, [right] * 3, x), expected)

@@ -371,3 +371,24 @@ def test_a_tempered_site_is_enumerated_with_softened_probabilities():
     value = trace.sample("y", OneHotCategorical(logits=logits))
     torch.testing.assert_close(trace.expect(value, "BN"), (logits / 4).softmax(-1))
     torch.testing.assert_close(trace["y"].distribution.probs, (logits / 4).softmax(-1))
+
+
+def test_what_is_drawn_beside_enumerated_sites_is_drawn_once_for_all_of_their_values():
+    torch.manual_seed(0)
+    first, second = OneHotCategorical(logits=torch.zeros(2, 1, 5)), OneHotCategorical(logits=torch.zeros(2, 1, 3))
+    trace = Trace(particles=6, discrete={"v": "straight-through", "w": "enumerate"})
+    drawn, listed = trace.sample("v", first), trace.sample("w", second)
+    own = trace.sample("z", Independent(Normal(drawn[..., :2], 1.0), 1))
+    assert drawn.shape == (2, 1, 5) and listed.shape == (6, 2, 1, 3) and own.shape == (6, 2, 1, 2)
+    torch.testing.assert_close(trace.expect(listed, "BN"), second.probs)
+    assert Trace(particles=6, discrete={"v": "straight-through"}).sample("v", first).shape == (6, 2, 1, 5)
+
+
+def test_sites_have_temperatures_of_their_own():
+    logits = torch.tensor([[[0.0, 4.0, 8.0]]])
+    trace = Trace(particles=9, discrete={"y.varying": "tempered", "v": "tempered"}, relaxation={"y": 4.0, "v": 2.0})
+    for name, temperature in {"y.varying": 4.0, "v": 2.0}.items():
+        trace.sample(name, OneHotCategorical(logits=logits))
+        torch.testing.assert_close(trace[name].distribution.probs, (logits / temperature).softmax(-1))
+    with pytest.raises(ConfigurationError, match="no temperature for the site 'w'"):
+        Trace(discrete={"w": "relaxed"}, relaxation={"y": 1.0}).sample("w", OneHotCategorical(logits=logits))

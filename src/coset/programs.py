@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from coset.batch import SetBatch
-from coset.distributions import Discrete
+from coset.distributions import ENUMERATED, Discrete
 from coset.errors import ConfigurationError, DataError, nearest
 from coset.trace import Partial, StopProgram, Trace
 
@@ -74,7 +74,7 @@ class Programs:
         replay: Mapping[str, Tensor] | None = None,
         fixed_parameters: bool = False,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float = 0.5,
+        relaxation: float | Mapping[str, float] = 0.5,
         observed: Mapping[str, Tensor | Partial] | None = None,
         temperature: float | Mapping[str, float] = 1.0,
         until: Collection[str] = (),
@@ -86,7 +86,7 @@ class Programs:
             replay: latent values that are scored again.
             fixed_parameters: let no gradient reach the parameters.
             discrete: how discrete sites are drawn, see `coset.distributions.Discrete`.
-            relaxation: temperature of tempered, relaxed and straight-through draws.
+            relaxation: temperature of tempered, relaxed and straight-through draws, see `Trace`.
             observed: values of latent sites, in place of what the batch tells of them.
             temperature: scales the spread of draws, see `Trace`.
             until: sites after which the program need not go on.
@@ -95,7 +95,7 @@ class Programs:
             ConfigurationError: A site is to be enumerated that is not discrete, or too many joint values.
         """
         combinations = count_combinations(
-            self.model.discrete, [name for name, how in (discrete or {}).items() if how in ("enumerate", "tempered")]
+            self.model.discrete, [name for name, how in (discrete or {}).items() if how in ENUMERATED]
         )
         if combinations > 1:
             particles = (particles or 1) * combinations

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from coset.distributions import (
+    ENUMERATED,
     Discrete,
     centre,
     draw_discrete,
@@ -66,8 +67,10 @@ class Trace:
             `relaxed` or `straight-through`; see `Discrete`. Enumerated sites take all their values along the axis of
             particles, so `particles` is the product of their numbers of values, or a multiple of it. A name also
             stands for its group, the sites `NAME.1`, `NAME.2`: values of one variable, of which the masks leave one.
-            They are enumerated in step.
-        relaxation: temperature of tempered, relaxed and straight-through draws.
+            They are enumerated in step. Where some are enumerated, all others of `discrete` are drawn once for all
+            of the values, and not once for each.
+        relaxation: temperature of tempered, relaxed and straight-through draws; one number for all sites, or a mapping
+            of the names or groups of sites → number.
         until: sites after which the program need not go on; the visit to the last of them ends it.
 
     Raises:
@@ -84,7 +87,7 @@ class Trace:
         particles: int | None = None,
         temperature: float | Mapping[str, float] = 1.0,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float = 0.5,
+        relaxation: float | Mapping[str, float] = 0.5,
         until: Collection[str] = (),
     ):
         if particles is not None and particles < 1:
@@ -121,12 +124,12 @@ class Trace:
         how = self.discrete.get(name) or self.discrete.get(group(name))
         if how == "tempered":
             check_enumerable(name, distribution)
-            distribution = tempered(distribution, self.relaxation)
+            distribution = tempered(distribution, self._relaxation(name))
         if isinstance(given, Tensor):
             value, provenance = given, "observed"
         elif name in self.replay:
             value, provenance = self.replay[name], "replayed"
-        elif how in ("enumerate", "tempered"):
+        elif how in ENUMERATED:
             value, provenance = self._enumeration.values(name, distribution, axes), "sampled"
             some = (given.value, self._check_partial(name, given, distribution, axes)) if given is not None else None
             weight = value_weights(distribution, value, axes, mask, some)
@@ -248,11 +251,12 @@ class Trace:
     __str__ = table
 
     def _draw(self, name: str, distribution: Distribution, axes: str, how: Discrete | None) -> Tensor:
-        fresh = self.particles is not None and "S" not in axes
+        listed = how is not None and not ENUMERATED.isdisjoint(self.discrete.values())
+        fresh = self.particles is not None and "S" not in axes and not listed
         shape = torch.Size([self.particles] if fresh and self.particles is not None else [])
         if how is not None and how != "sample":
             check_enumerable(name, distribution)
-            return draw_discrete(distribution, how, self.relaxation, shape)
+            return draw_discrete(distribution, how, self._relaxation(name), shape)
         temperature = self.temperature
         scale = temperature.get(name, 1.0) if isinstance(temperature, Mapping) else temperature
         if scale == 0:
@@ -262,6 +266,14 @@ class Trace:
             middle = centre(distribution)
             value = middle + scale * (value - middle)
         return value
+
+    def _relaxation(self, name: str) -> float:
+        given = self.relaxation
+        if not isinstance(given, Mapping):
+            return given
+        if not {name, group(name)} & given.keys():
+            raise ConfigurationError(f"relaxation: no temperature for the site {name!r}; {nearest(name, given)}")
+        return given[name] if name in given else given[group(name)]
 
     def _refuse_duplicate(self, name: str) -> None:
         if name in self._sites:

@@ -8,7 +8,7 @@ from coset.batch import SetBatch
 from coset.data import FactorTable
 from coset.errors import ConfigurationError
 from coset.models import ContextAwareLearner
-from coset.objectives import EvidenceLowerBound
+from coset.objectives import EvidenceLowerBound, elbo
 from coset.programs import Programs
 from coset.training import fit
 
@@ -157,7 +157,7 @@ def test_actions_that_cannot_be_are_refused(options, message):
         ContextAwareLearner(**usual | options)
 
 
-def test_more_actions_than_can_be_listed_are_drawn():
+def test_actions_beyond_those_that_can_be_listed_are_drawn():
     """Four maps of the plane, whose contexts are called as other sites are, have 256 joint choices."""
     actions = {
         "z": {"class": "Zoom", "sizes": 4},
@@ -169,7 +169,10 @@ def test_more_actions_than_can_be_listed_are_drawn():
     sizes = {"context_dim": 2, "z_dim": 2, "features": 6, "hidden": 6, "architecture": "dense"}
     model = ContextAwareLearner((SIDE, SIDE), names, actions=actions, **sizes)
     bound = model.default_objective["bound"]
-    assert bound["discrete"] == dict.fromkeys([f"{name}_action" for name in actions], "straight-through")
+    assert bound["discrete"] == {
+        **dict.fromkeys(["z_action", "a_action"], "tempered"),
+        **dict.fromkeys(["x_action", "y_action"], "straight-through"),
+    }
     levels = {name: torch.arange(96) // 2**k % 2 for k, name in enumerate(names)}
     table = FactorTable(torch.rand(96, SIDE, SIDE), **levels)
     record = fit(model, table, steps=2, sets={"items": 3, "batch": 10, "batches": 2}, enable_progress_bar=False)
@@ -181,17 +184,25 @@ def test_more_actions_than_can_be_listed_are_drawn():
     assert model.compose(dict.fromkeys(names, shown), n=2).shape == (2, SIDE, SIDE)
 
 
-def test_two_actions_are_enumerated_where_sets_hold_either_constant():
-    """A set's choice of one is made from what the other may have been on average, and the mean over both is exact."""
+STILL = {name: 0.0 for name in ("context.constant", "context.varying", "z")}
+"""Temperature of what is continuous, at the centres."""
+
+
+def two_actions():
+    """A model whose pictures are resized and moved, and sets of which each holds one context."""
     actions = {"size": {"class": "Zoom", "sizes": 2}, "across": {"class": "Shift", "axis": "x", "places": 3}}
     sizes = {"context_dim": 4, "z_dim": 2, "features": 6, "hidden": 6, "architecture": "dense"}
     torch.manual_seed(0)
     model = ContextAwareLearner((SIDE, SIDE), ["shape", "size", "across"], actions=actions, **sizes).eval()
     for part in model.acting.scores:
         torch.nn.init.normal_(part.weight, std=0.3)
-    programs = Programs(model, SetBatch(torch.rand(3, 4, SIDE, SIDE), torch.eye(3)))
-    still = {name: 0.0 for name in ("context.constant", "context.varying", "z")}
-    q = programs.infer(discrete=dict.fromkeys(model.discrete, "enumerate"), temperature=still)
+    return model, Programs(model, SetBatch(torch.rand(3, 4, SIDE, SIDE), torch.eye(3)))
+
+
+def test_two_actions_are_enumerated_where_sets_hold_either_constant():
+    """A set's choice of one is made from what the other may have been on average, and the mean over both is exact."""
+    model, programs = two_actions()
+    q = programs.infer(discrete=dict.fromkeys(model.discrete, "enumerate"), temperature=STILL)
     for name in ("size", "across"):  # not one for each choice of the other
         assert q[f"{name}_action.constant"].distribution.probs.shape == (3, model.acting.sizes[name])
     of_set, of_items = q["size_action.constant"].distribution.probs[1], q["across_action.varying"].distribution.probs[1]
@@ -208,6 +219,27 @@ def test_two_actions_are_enumerated_where_sets_hold_either_constant():
     x = programs.generate(q)["x"]
     found = q.total(x.score, x.axes)[1]
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_what_acts_first_is_enumerated_under_one_draw_of_what_acts_last():
+    """The bound of a draw is the mean over all choices of the other action, the set's or those of its items."""
+    _, programs = two_actions()
+    ways = {"size_action": "enumerate", "across_action": "straight-through"}
+    q = programs.infer(discrete=ways, temperature=STILL)
+    p = programs.generate(q)
+    bound = elbo(q, p)
+    assert q["across_action.varying"].value.shape == (3, 4, 3) and bound.value.shape == (3,)
+    of_set, of_items = (q[f"size_action.{name}"].distribution.probs for name in ("constant", "varying"))
+    fixed = {name: q[name].value for name in ("across_action.constant", "across_action.varying")}
+    fixed |= {name: q[name].value[0] for name in ("context.constant", "context.varying")}
+    expected = torch.zeros(3)
+    for size in range(2):
+        one = torch.eye(2)[size]
+        chosen = {"size_action.constant": one.expand(3, -1), "size_action.varying": one.expand(3, 4, -1)}
+        score = programs.generate(programs.infer(replay=fixed | chosen, temperature=0.0))["x"].score  # [B, N]
+        weight = torch.where(torch.eye(3)[:, 1:2] > 0, of_set[:, size : size + 1], of_items[..., size])
+        expected = expected + (weight * score).sum(-1)
+    torch.testing.assert_close(bound.terms["x"], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("contexts", [["shape", "size", "across"], ["across", "size", "shape"]])

@@ -1,6 +1,7 @@
 """What `torch.distributions` lacks: Gaussians by natural parameters, mixtures, and ways to draw discrete variables."""
 
 from coset.distributions.discrete import (
+    ENUMERATED,
     Discrete,
     StraightThroughBernoulli,
     StraightThroughOneHot,
@@ -25,6 +26,7 @@ from coset.distributions.mixtures import AggregateNormal, MixtureNormal
 from coset.distributions.operations import centre, is_discrete, select
 
 __all__ = [
+    "ENUMERATED",
     "SCALE_FLOOR",
     "AggregateNormal",
     "Discrete",

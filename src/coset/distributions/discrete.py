@@ -32,6 +32,9 @@ Discrete = Literal["sample", "enumerate", "tempered", "plug-in", "relaxed", "str
 (Maddison et al. 2017 and Jang et al. 2017 for the relaxations.)
 """
 
+ENUMERATED = frozenset({"enumerate", "tempered"})
+"""Those that take every value."""
+
 
 def is_enumerable(distribution: Distribution) -> bool:
     """Whether the values of a distribution can be listed: a one-hot variable, or a vector of bits."""

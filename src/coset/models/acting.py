@@ -1,7 +1,8 @@
 """Contexts that act: which candidate of an action an item shows, or a set has in common, and its undoing."""
 
-import math
+import operator
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.distributions import OneHotCategorical
 from coset.discovery import classes
 from coset.errors import ConfigurationError, nearest
 from coset.networks.actions.base import Action
+from coset.networks.actions.plane import do_in_turn
 from coset.networks.items import ItemEncoder
 from coset.networks.likelihoods.base import Likelihood
 from coset.shapes import spread
@@ -22,6 +24,9 @@ SITES = ("{}_action.constant", "{}_action.varying")
 
 LISTED = 32
 """Joint choices up to which training takes the mean over all of them."""
+EXACT: dict[str, Any] = {"how": "tempered", "temperature": [20.0, 1.0, 0.3]}
+DRAWN: dict[str, Any] = {"how": "straight-through", "temperature": [1.0, 0.5]}
+"""How choices are made in training: at first all count alike, or the first to be read would stay."""
 
 
 class ActingContexts(nn.Module):
@@ -69,10 +74,16 @@ class ActingContexts(nn.Module):
 
     @property
     def drawn(self) -> dict[str, Any]:
-        """How the evidence lower bound treats choices, by an exact mean, or by a draw where there are too many."""
-        few = math.prod(self.groups.values()) <= LISTED
-        how, temperatures = ("tempered", [20.0, 1.0, 0.3]) if few else ("straight-through", [1.0, 0.5])
-        return {"discrete": dict.fromkeys(self.groups, how), "relaxation": temperatures}
+        """How the evidence lower bound treats choices: by an exact mean, or by a draw where they are too many.
+
+        The mean is over those that act first, which are undone last: what was drawn has been undone for all of them.
+        """
+        joint = accumulate(self.groups.values(), operator.mul)
+        ways = {name: EXACT if count <= LISTED else DRAWN for name, count in zip(self.groups, joint, strict=True)}
+        return {
+            "discrete": {name: way["how"] for name, way in ways.items()},
+            "relaxation": {name: way["temperature"] for name, way in ways.items()},
+        }
 
     def infer(self, q: Trace, x: Tensor, a: Tensor, encoder: ItemEncoder) -> Tensor:
         """Visit the choices, last action first, and return the items' features with all undone: `[(S,) B, N, F]`.
@@ -102,9 +113,7 @@ class ActingContexts(nn.Module):
 
     def do(self, parameters: Tensor, chosen: Sequence[Tensor]) -> Tensor:
         """Let all actions act on the parameters of items' likelihoods."""
-        for action, choice in zip(self.actions, chosen, strict=True):
-            parameters = action.do(parameters, choice)
-        return parameters
+        return do_in_turn(self.actions, chosen, parameters)
 
     def _candidates(self, action: Any, x: Tensor, encoder: ItemEncoder, mask: Tensor | None) -> Tensor:
         """Features of items with each candidate undone, `[V, ..., F]`."""

@@ -148,6 +148,25 @@ def parts(objective: Callable[[Programs], Bound], method: str) -> list[Any]:
     return [part for part in modules if callable(getattr(part, method, None))]
 
 
+Relaxation = float | Sequence[float] | Mapping[str, float | Sequence[float]]
+"""What `relaxed_to` reads."""
+
+
+def relaxed_to(relaxation: Relaxation, progress: float) -> float | dict[str, float]:
+    """Temperature of tempered, relaxed and straight-through draws, of all sites or by their names or groups.
+
+    Args:
+        relaxation: a number that stays, or one that moves, see `straight_line`; or such a one by the names of sites.
+        progress: the share of training that is over.
+
+    >>> relaxed_to({"class": (20.0, 1.0, 0.5), "count": 0.5}, 0.5)
+    {'class': 1.0, 'count': 0.5}
+    """
+    if isinstance(relaxation, Mapping):
+        return {name: straight_line(ends, progress) for name, ends in relaxation.items()}
+    return straight_line(relaxation, progress)
+
+
 def straight_line(ends: float | Sequence[float], progress: float) -> float:
     """A number that stays, or one that moves in a straight line from the first to the second over training.
 

@@ -6,9 +6,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from coset.distributions import Discrete
+from coset.distributions import ENUMERATED, Discrete
 from coset.errors import ConfigurationError, nearest
-from coset.objectives.base import Bound, Objective, straight_line
+from coset.objectives.base import Bound, Objective, Relaxation, relaxed_to
 from coset.objectives.elbo import check_matching
 from coset.objectives.groups import Groups, Node, of_site, read_columns, read_groups
 from coset.objectives.latents import latent_sites
@@ -77,7 +77,7 @@ class Decomposed(Objective):
         estimator: of the aggregate posterior.
         data_size: N, number of items in the data, for which sets count as well; that of the training data where None.
         discrete: how discrete sites are drawn, see `coset.distributions.Discrete`; not enumerated.
-        relaxation: temperature of relaxed draws, or where it begins and ends over training.
+        relaxation: temperature of relaxed draws, see `coset.objectives.base.relaxed_to`.
 
     Raises:
         ConfigurationError: No such preset, coefficient or estimator.
@@ -96,7 +96,7 @@ class Decomposed(Objective):
         estimator: Estimator = "importance",
         data_size: int | None = None,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float | Sequence[float] = 0.5,
+        relaxation: Relaxation = 0.5,
     ):
         super().__init__()
         if preset not in PRESETS:
@@ -105,7 +105,7 @@ class Decomposed(Objective):
             raise ConfigurationError(
                 f"Decomposed: no estimator {estimator!r}; {nearest(estimator, get_args(Estimator))}"
             )
-        if {"enumerate", "tempered"} & {*(discrete or {}).values()}:
+        if not ENUMERATED.isdisjoint((discrete or {}).values()):
             raise ConfigurationError("Decomposed: discrete sites are drawn, not enumerated; 'relaxed' passes gradients")
         try:
             self.schedule = Fixed(PRESETS[preset](**(coefficients or {})))
@@ -131,7 +131,7 @@ class Decomposed(Objective):
             ConfigurationError: Groups that are no partition, a batch of one item, or more items in it than in the data
                 or a number of these that is not known.
         """
-        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
+        q = programs.infer(discrete=self.discrete, relaxation=relaxed_to(self.relaxation, programs.progress))
         p = programs.generate(q)
         check_matching(q, p)
         size, none = self._check_size(programs), programs.batch.x.new_zeros(len(programs.batch))

@@ -1,13 +1,13 @@
 """The evidence lower bound, term by term."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from coset.distributions import Discrete
 from coset.errors import TraceError, nearest
-from coset.objectives.base import Bound, Objective, straight_line
+from coset.objectives.base import Bound, Objective, Relaxation, relaxed_to
 from coset.programs import Programs
 from coset.trace import Site, Trace, divergence
 
@@ -17,14 +17,13 @@ class EvidenceLowerBound(Objective):
 
     Args:
         discrete: how discrete sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
-            training, and if it is to end earlier, the share of training after which it stays.
+        relaxation: temperature of tempered, relaxed and straight-through draws, see `coset.objectives.base.relaxed_to`.
     """
 
     def __init__(
         self,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float | Sequence[float] = 0.5,
+        relaxation: Relaxation = 0.5,
     ):
         super().__init__()
         self.discrete: Mapping[str, Discrete] = dict(discrete or {})
@@ -32,7 +31,7 @@ class EvidenceLowerBound(Objective):
 
     def forward(self, programs: Programs) -> Bound:
         """Run both programs and return the bound."""
-        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
+        q = programs.infer(discrete=self.discrete, relaxation=relaxed_to(self.relaxation, programs.progress))
         return elbo(q, programs.generate(q))
 
 

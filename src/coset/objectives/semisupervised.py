@@ -5,7 +5,7 @@ or enumerated, and what is known is given to both programs; the functions here d
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from coset.distributions import Discrete
 from coset.errors import ConfigurationError, TraceError
-from coset.objectives.base import Bound, Objective, straight_line
+from coset.objectives.base import Bound, Objective, Relaxation, relaxed_to
 from coset.objectives.elbo import elbo
 from coset.programs import Programs
 from coset.trace import Trace
@@ -104,18 +104,17 @@ class AuxiliaryVariable(Objective):
 
     Args:
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
-            training, and if it is to end earlier, the share of training after which it stays.
+        relaxation: temperature of tempered, relaxed and straight-through draws, see `coset.objectives.base.relaxed_to`.
     """
 
-    def __init__(self, discrete: Mapping[str, Discrete] | None = None, relaxation: float | Sequence[float] = 0.5):
+    def __init__(self, discrete: Mapping[str, Discrete] | None = None, relaxation: Relaxation = 0.5):
         super().__init__()
         self.discrete: Mapping[str, Discrete] = dict(discrete or {})
         self.relaxation = relaxation
 
     def forward(self, programs: Programs) -> Bound:
         """Run both programs and return the bound."""
-        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
+        q = programs.infer(discrete=self.discrete, relaxation=relaxed_to(self.relaxation, programs.progress))
         return auxiliary_variable(q, programs.generate(q))
 
 
@@ -125,8 +124,7 @@ class Classified(Objective):
     Args:
         weight: α, of the classification term of a labelled item; 0 or more.
         discrete: how sites are drawn where they are unknown, see `coset.distributions.Discrete`.
-        relaxation: temperature of tempered, relaxed and straight-through draws, or where it begins and ends over
-            training, and if it is to end earlier, the share of training after which it stays.
+        relaxation: temperature of tempered, relaxed and straight-through draws, see `coset.objectives.base.relaxed_to`.
 
     Raises:
         ConfigurationError: The weight is negative.
@@ -136,7 +134,7 @@ class Classified(Objective):
         self,
         weight: float = 1.0,
         discrete: Mapping[str, Discrete] | None = None,
-        relaxation: float | Sequence[float] = 0.5,
+        relaxation: Relaxation = 0.5,
     ):
         super().__init__()
         if weight < 0:
@@ -146,7 +144,7 @@ class Classified(Objective):
 
     def forward(self, programs: Programs) -> Bound:
         """Run both programs and return the bound."""
-        q = programs.infer(discrete=self.discrete, relaxation=straight_line(self.relaxation, programs.progress))
+        q = programs.infer(discrete=self.discrete, relaxation=relaxed_to(self.relaxation, programs.progress))
         return classified(q, programs.generate(q), self.weight)
 
 

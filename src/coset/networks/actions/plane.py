@@ -1,6 +1,9 @@
 """Actions that map the plane: a picture is turned, moved or resized by one of several maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import groupby
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,22 +48,51 @@ class PlaneMap(Action):
 
     def do(self, parameters: Tensor, choice: Tensor) -> Tensor:
         """Map pictures `[..., *item_shape]`, for choices `[..., V]`."""
-        return self._map(parameters, choice, self.maps)
+        return self._map(parameters, _chosen(choice, self.maps))
 
     def undo(self, x: Tensor, choice: Tensor) -> Tensor:
         """Map pictures back."""
-        return self._map(x, choice, self.inverses)
+        return self._map(x, _chosen(choice, self.inverses))
 
-    def _map(self, pictures: Tensor, choice: Tensor, maps: Tensor) -> Tensor:
+    def _map(self, pictures: Tensor, matrix: Tensor) -> Tensor:
         sides = self.item_shape[-2:]
-        lead = torch.broadcast_shapes(pictures.shape[: pictures.ndim - len(self.item_shape)], choice.shape[:-1])
-        own = (1,) * (len(lead) - choice.ndim + 1) + choice.shape[:-1]
+        lead = torch.broadcast_shapes(pictures.shape[: pictures.ndim - len(self.item_shape)], matrix.shape[:-2])
+        own = (1,) * (len(lead) - matrix.ndim + 2) + matrix.shape[:-2]
         # Pictures that share a map are channels of one, so that where its points lie is worked out once.
         order = sorted(range(len(lead)), key=lambda axis: own[axis] == 1)
         inside = range(len(lead), len(lead) + len(self.item_shape))
-        matrix = torch.einsum("...v,vij->...ij", choice, maps).reshape(-1, 2, 3)
+        matrix = matrix.reshape(-1, 2, 3)
         together = pictures.expand(*lead, *self.item_shape).permute(*order, *inside).reshape(len(matrix), -1, *sides)
         grid = F.affine_grid(matrix, [len(matrix), 1, *sides], align_corners=False)
         mapped = F.grid_sample(together, grid, align_corners=False, padding_mode="border")
         mapped = mapped.view(*(lead[axis] for axis in order), *self.item_shape)
         return mapped.permute(*(order.index(axis) for axis in range(len(lead))), *inside)
+
+
+def do_in_turn(actions: Iterable[Action], choices: Iterable[Tensor], parameters: Tensor) -> Tensor:
+    """Let actions act one after another; maps of the plane that follow one another act as the one that they make.
+
+        x₂(u) = x₁(A₂ u + b₂) = x'(A₁ A₂ u + A₁ b₂ + b₁)
+
+    So pictures are interpolated once.
+    """
+    for planar, some in groupby(zip(actions, choices, strict=True), key=lambda step: isinstance(step[0], PlaneMap)):
+        steps: list[tuple[Any, Tensor]] = list(some)
+        if planar:
+            matrix = reduce(_joined, (_chosen(choice, action.maps) for action, choice in steps))
+            parameters = steps[0][0]._map(parameters, matrix)
+        else:
+            for action, choice in steps:
+                parameters = action.do(parameters, choice)
+    return parameters
+
+
+def _chosen(choice: Tensor, maps: Tensor) -> Tensor:
+    """Maps `[..., 2, 3]` for choices `[..., V]` among `[V, 2, 3]`."""
+    return torch.einsum("...v,vij->...ij", choice, maps)
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """The map of which a picture that the first has mapped is mapped by the second, `[..., 2, 3]` each."""
+    linear = first[..., :2]
+    return linear @ second + F.pad(first[..., 2:], (2, 0))
