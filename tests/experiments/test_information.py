@@ -20,7 +20,8 @@ def test_objectives_on_sprites(tmp_path, monkeypatch):
     import coset.experiments.sprites_objectives as home
 
     few = {name: home.PRESETS[name] for name in ("vae", "beta_tc", "hfvae", "ada_gvae")}
-    for name, value in {"PRESETS": few, "SEEDS": (0, 1), "ROWS": 200, "POSTERIORS": 60}.items():
+    fewer = dict.fromkeys(list(few)[1:], (0, 1))
+    for name, value in {"PRESETS": few, "SEEDS": (0, 1, 2), "FEWER": fewer, "ROWS": 200, "POSTERIORS": 60}.items():
         monkeypatch.setattr(home, name, value)
     tiny_runs(monkeypatch, *(f"--data.{name}={size}" for name, size in SPRITES.items()), "--data.validation=0.3")
     outcome = reproduce("sprites-objectives", tmp_path / "runs", tmp_path / "results")
@@ -28,8 +29,18 @@ def test_objectives_on_sprites(tmp_path, monkeypatch):
     figures = outcome.figures
     for name in few:
         low, high = figures[f"mig_interval_{name}"]
-        assert 0 <= low <= figures[f"mig_{name}"] <= high <= 1 and len(figures["scores"][name]) == 2
+        assert 0 <= low <= figures[f"mig_{name}"] <= high <= 1 and len(figures["scores"][name]) == (
+            3 if name == "vae" else 2
+        )
     assert all(0 <= share <= 1 for share in figures["explained_by_objective"].values())
+
+
+def test_what_the_objective_explains_is_told_from_what_the_seed_does():
+    import coset.experiments.sprites_objectives as home
+
+    assert home._explained([[1.0, 1.0], [3.0, 3.0, 3.0]]) == pytest.approx(1.0)
+    assert home._explained([[1.0, 3.0], [3.0, 1.0, 1.0, 3.0]]) == pytest.approx(0.0)
+    assert home._explained([[0.0, 2.0], [2.0, 4.0]]) == pytest.approx(0.5)
 
 
 PRUNED = {
