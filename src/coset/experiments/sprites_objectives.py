@@ -55,7 +55,15 @@ PRESETS: Mapping[str, Sequence[str]] = {
 }
 """Name → overrides of the recipe: the settings of the papers, and none was tried besides."""
 
-SCORES = ("mig", "dci", "factor_vae_score", "infom", "infoc", "infoe")
+SCORES: Mapping[str, str] = {
+    "mig": "MIG",
+    "dci": "DCI",
+    "factor_vae_score": "Factor-\nVAE",
+    "infom": "InfoM",
+    "infoc": "InfoC",
+    "infoe": "InfoE",
+}
+"""Key → how it is called in the picture."""
 SHOWN = ("vae", "beta_tc", "hfvae", "ada_gvae")
 
 
@@ -150,7 +158,7 @@ def _matrix(score: Mapping[str, Any], run: Run) -> Any:
 def _scores(figures: Mapping[str, Any]) -> Any:
     """Mean scores of all presets."""
     cells = [[100 * figures[f"{score}_{name}"] for score in SCORES] for name in PRESETS]
-    return plots.heatmap(cells, [name.replace("_", "-") for name in PRESETS], list(SCORES), title="score, %")
+    return plots.heatmap(cells, [name.replace("_", "-") for name in PRESETS], [*SCORES.values()], title="score, %")
 
 
 def _report(figures: Mapping[str, Any]) -> str:
