@@ -41,6 +41,18 @@ REQUIRED = {
         for way in ("vae", "beta_vae", "hfvae")
         for data in ("mnist", "fashion_mnist")
     },
+    "sprites-objectives": {
+        "explained_by_objective",
+        *(
+            f"{score}{part}_{name}"
+            for score in ("mig", "dci", "factor_vae_score", "infom", "infoc", "infoe")
+            for part in ("", "_sd", "_interval")
+            for name in (
+                *("vae", "beta_vae", "dip_vae_i", "dip_vae_ii", "info_vae", "gao", "achille_soatto", "factor_vae"),
+                *("beta_tc", "hfvae", "gvae", "ml_vae", "ada_gvae"),
+            )
+        ),
+    },
     "topics-20news": {
         *("npmi_margin_over_lda", "npmi_margin_over_vae", "most_correlated", "preprocess"),
         *(
