@@ -74,7 +74,7 @@ class Trace:
         until: sites after which the program need not go on; the visit to the last of them ends it.
 
     Raises:
-        ConfigurationError: No particle at all.
+        ConfigurationError: No particle at all, or a mapping of temperatures that lacks a site which needs one.
         ShapeError: A distribution or a value does not have the axes that its site declares.
         TraceError: A site is visited twice, or one that is asked for does not exist.
     """
