@@ -92,7 +92,8 @@ def rank(values: Tensor) -> tuple[Tensor, Tensor]:
             offset = values.long() - low
             occurs = torch.zeros(high - low + 1, dtype=torch.bool, device=values.device)
             occurs[offset] = True
-            return (occurs.nonzero()[:, 0] + low).to(values.dtype), (occurs.cumsum(0) - 1)[offset]
+            place = offset if occurs.all() else (occurs.cumsum(0) - 1)[offset]
+            return (occurs.nonzero()[:, 0] + low).to(values.dtype), place
     return values.unique(return_inverse=True)
 
 

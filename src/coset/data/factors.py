@@ -104,7 +104,7 @@ def _continuous(name: str, values: Any, known: np.ndarray) -> Tensor:
 
 def _discrete(name: str, values: Any, known: np.ndarray) -> tuple[Tensor, list]:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.dtype != np.uint64:
-        numbers, positions = rank(torch.from_numpy(values.astype(np.int64)))
+        numbers, positions = rank(torch.from_numpy(values.astype(np.int64, copy=False)))
         distinct = numbers.tolist()
     elif isinstance(values, np.ndarray):
         distinct, positions = np.unique(values, return_inverse=True)

@@ -52,7 +52,7 @@ class Groups:
     """What sets can be drawn from: G groups of rows, which belong to P patterns.
 
     Args:
-        order: `[R]`, rows of the table, group after group.
+        order: `[R]`, rows of the table, group after group; of the narrowest type that holds them.
         start: `[G]`, where each group begins in `order`.
         count: `[G]`, how many rows it has.
         constant: `[G, K]`, the contexts that a set drawn from it holds constant.
@@ -116,25 +116,28 @@ def _sort(table: Rows, constant: Sequence[str], fewest: int, incomplete: Incompl
         occurring, position = rank(table.factors[name])
         is_known = occurring == occurring if occurring.is_floating_point() else occurring >= 0
         distinct.append(occurring[is_known])
-        place.append(position - int(is_known.int().argmax()))  # what is unknown comes first, or last
-        known &= is_known[position]
-    rows = known.nonzero().squeeze(1)  # [m]
+        place.append(position.sub_(int(is_known.int().argmax())))  # what is unknown comes first, or last
+        known &= (position >= 0) & (position < len(distinct[-1]))
     together = " and ".join(repr(name) for name in constant)
-    if not len(rows):
+    if not known.any():
         raise DataError(f"sets: no item has a known {together}, so no set can hold that constant")
+    # Where every row counts, which is usual, none is picked: that would take longer than all else.
+    items = None if known.all() else known.nonzero()[:, 0]  # [m]
     sizes = [len(codes) for codes in distinct]
-    group = torch.zeros_like(rows)  # [m]
-    for size, position in zip(sizes, place, strict=True):
+    place = place if items is None else [position[items] for position in place]  # [m]
+    group = place[0] if constant else torch.zeros(len(table), dtype=torch.long, device=table.device)  # [m]
+    for size, position in zip(sizes[1:], place[1:], strict=True):
         # Numbered anew after each factor: a number stays below n · v however many factors there are.
-        group = rank(group * size + position[rows])[1]
+        group = rank(group * size + position)[1]
     count = group.bincount()  # [G]
-    narrow = next(kind for kind in (torch.int16, torch.int32, torch.int64) if len(count) <= torch.iinfo(kind).max)
-    rows = rows[group.to(narrow).argsort(stable=True)]  # narrow numbers are sorted several times faster
+    order = _narrow(group, len(count)).argsort(stable=True)  # narrow numbers are sorted several times faster
+    rows = _narrow(order if items is None else items[order], len(table))  # [m]
     enough = count >= fewest
-    first = rows[count.cumsum(0) - count]  # [G], one row of each group
+    first = order[count.cumsum(0) - count]  # [G], one item of each group
     if not enough.any() or (incomplete == "error" and not enough.all()):
         scarce = enough.int().argmin()
-        cell = _describe(table, {name: table.factors[name][first[scarce]].item() for name in constant})
+        levels = zip(constant, distinct, place, strict=True)
+        cell = _describe(table, {name: codes[position[first[scarce]]].item() for name, codes, position in levels})
         continuous = [name for name in constant if name not in table.values]
         mend = (
             f"{continuous[0]!r} is continuous: bin it first, for instance with numpy.digitize"
@@ -154,6 +157,11 @@ def _sort(table: Rows, constant: Sequence[str], fewest: int, incomplete: Incompl
             "drop the pattern, or draw only from the combinations that exist with incomplete='skip'"
         )
     return (rows, count) if enough.all() else (rows[enough.repeat_interleave(count)], count[enough])
+
+
+def _narrow(numbers: Tensor, count: int) -> Tensor:
+    """The same numbers, below a count, in the narrowest type that holds them."""
+    return numbers.to(next(kind for kind in (torch.int16, torch.int32, torch.int64) if count <= torch.iinfo(kind).max))
 
 
 def _first_missing(found: list[list[int]], sizes: Sequence[int]) -> tuple[int, ...]:

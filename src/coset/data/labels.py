@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coset.arguments import checked
-from coset.codes import plain
+from coset.codes import plain, rank
 from coset.data.table import FactorTable
 from coset.errors import DataError, nearest
 
@@ -62,7 +62,7 @@ def _turns(table: FactorTable, factor: str, codes: Tensor, labels: int, generato
     """Numbers `[m]` that put items in such an order that the classes among them take turns."""
     if factor not in table.values:
         raise DataError(f"hide_labels: {factor!r} is continuous and has no classes to balance; give balanced=False")
-    occur, codes = codes.unique(return_inverse=True)  # a part of a table may lack some of the table's values
+    occur, codes = rank(codes)  # a part of a table may lack some of the table's values
     classes = [table.values[factor][code] for code in occur.tolist()]
     if labels < len(classes):
         raise DataError(
@@ -79,6 +79,6 @@ def _turns(table: FactorTable, factor: str, codes: Tensor, labels: int, generato
             f"{classes[short[0]]!r}, but there are {int(count[short[0]])}; give fewer labels, or balanced=False"
         )
     group = codes.argsort(stable=True)  # [m], class after class
-    rank = torch.empty_like(codes)
-    rank[group] = torch.arange(len(codes)) - (count.cumsum(0) - count).repeat_interleave(count)  # [m], within a class
-    return rank * len(classes) + first[codes]
+    place = torch.empty_like(codes)
+    place[group] = torch.arange(len(codes)) - (count.cumsum(0) - count).repeat_interleave(count)  # [m], within a class
+    return place * len(classes) + first[codes]

@@ -203,7 +203,7 @@ class SetSampler(IterableDataset[SetBatch]):
             if most > least:
                 length = least + draws[:, 1:2] % (most - least + 1)  # [B, 1]
                 present = torch.arange(most, device=device) < length  # [B, N]
-        rows = groups.order[groups.start[group, None] + place]  # [B, N]
+        rows = groups.order[groups.start[group, None] + place].long()  # [B, N]
         x, factors, views = self._gather(rows, generator)
         if present is not None:
             x = _blank(x, present)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from coset.codes import plain
+from coset.codes import rank
 from coset.errors import DataError
 
 
@@ -28,10 +28,10 @@ def split_rows(count: int, held_out: float, seed: int, codes: Tensor | None = No
     # On the CPU whatever the device, so that a split does not depend on where it was made.
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))  # [n]
     if codes is not None:
-        group = plain(codes).cpu()[order].unique(return_inverse=True)[1]  # [n]
+        group = rank(codes.cpu())[1][order]  # [n]
         order = order[group.argsort(stable=True)]  # group after group, shuffled within each
         each = group.bincount()
-        rank = torch.arange(count) - (each.cumsum(0) - each).repeat_interleave(each)
-        # (rank + ½) / each runs evenly from 0 to 1 in every group: its smallest are the same share of each.
-        order = order[((rank + 0.5) / each.repeat_interleave(each)).argsort(stable=True)]
+        place = torch.arange(count) - (each.cumsum(0) - each).repeat_interleave(each)
+        # (place + ½) / each runs evenly from 0 to 1 in every group: its smallest are the same share of each.
+        order = order[((place + 0.5) / each.repeat_interleave(each)).argsort(stable=True)]
     return order[size:].sort().values, order[:size].sort().values
