@@ -27,9 +27,16 @@ EACH = 8
 ALIKE = {"square": 90, "ellipse": 180, "heart": 360}
 """Degrees after which a shape looks the same."""
 
+FREE = (
+    "--model.actions=null",
+    "--model.z_dim=10",
+    "--schedule.first={z: 6.0, context.varying: 6.0, contrastive: 5.0, cycle: 0.0}",
+    "--schedule.last={z: 2.0, context.varying: 2.0, contrastive: 5.0, cycle: 1.0}",
+)
+"""The learner without actions, with the weights that are its default."""
 WAYS: Mapping[str, tuple[str, Sequence[str]]] = {
     "acting": ("unseen-sprites", ()),
-    "free": ("unseen-sprites", ("--model.actions=null", "--model.z_dim=10")),
+    "free": ("unseen-sprites", FREE),
     "vae": ("unseen-sprites-codes", ()),
     "beta_vae": ("unseen-sprites-codes", ("--objective.name=beta-vae",)),
 }
