@@ -4,6 +4,7 @@ Models, objectives, data sets, metrics and experiments are not listed anywhere: 
 define. A file whose optional library is missing is left out, and says so when something of it is asked for by name.
 """
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -30,10 +31,14 @@ def class_names(package: str, base: str = "") -> list[str]:
         package: dotted name, such as `coset.models`.
         base: the last class that they inherit from, as it is written there; any where it is empty.
     """
-    inherits = rf"\((?:.*[ ,(])?{base}\)" if base else ""
     files = (file for folder in _folders(package) for file in Path(folder).glob("*.py"))
-    found = (re.findall(rf"^class ([A-Za-z]\w*){inherits}", file.read_text("utf-8"), re.MULTILINE) for file in files)
-    return sorted(name for names in found for name in names)
+    return sorted(name for file in files for name in _defined(file, base))
+
+
+@functools.cache  # whatever looks into `coset` asks for all of them
+def _defined(file: Path, base: str) -> list[str]:
+    inherits = rf"\((?:.*[ ,(])?{base}\)" if base else ""
+    return re.findall(rf"^class ([A-Za-z]\w*){inherits}", file.read_text("utf-8"), re.MULTILINE)
 
 
 def public(package: str) -> dict[str, Any]:

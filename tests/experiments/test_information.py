@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from tests.experiments.test_experiments import check_written, tiny_runs
 
 from coset.data import FactorTable
@@ -23,6 +24,8 @@ def test_objectives_on_sprites(tmp_path, monkeypatch):
     fewer = dict.fromkeys(list(few)[1:], (0, 1))
     for name, value in {"PRESETS": few, "SEEDS": (0, 1, 2), "FEWER": fewer, "ROWS": 200, "POSTERIORS": 60}.items():
         monkeypatch.setattr(home, name, value)
+    few_trees = functools.partial(RandomForestClassifier, n_estimators=3)
+    monkeypatch.setattr("coset.metrics.dci_scores.RandomForestClassifier", few_trees)
     tiny_runs(monkeypatch, *(f"--data.{name}={size}" for name, size in SPRITES.items()), "--data.validation=0.3")
     outcome = reproduce("sprites-objectives", tmp_path / "runs", tmp_path / "results")
     check_written(outcome, tmp_path / "results", "sprites-objectives")
