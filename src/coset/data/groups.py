@@ -52,7 +52,7 @@ class Groups:
     """What sets can be drawn from: G groups of rows, which belong to P patterns.
 
     Args:
-        order: `[R]`, rows of the table, group after group; of the narrowest type that holds them.
+        order: `[R]`, rows of the table, group after group, whole numbers of any width.
         start: `[G]`, where each group begins in `order`.
         count: `[G]`, how many rows it has.
         constant: `[G, K]`, the contexts that a set drawn from it holds constant.

@@ -14,6 +14,7 @@ from coset.datasets import Sprites
 from coset.experiments.shared.outcome import Experiment, Outcome, Request, Row, curves
 from coset.experiments.shared.recombining import recombine, right
 from coset.metrics import ImageClassifier, load_or_train_classifier
+from coset.models.context_aware import TIED
 from coset.runs import Run
 
 SEEDS = (0, 1, 2)
@@ -30,10 +31,10 @@ ALIKE = {"square": 90, "ellipse": 180, "heart": 360}
 FREE = (
     "--model.actions=null",
     "--model.z_dim=10",
-    "--schedule.first={z: 6.0, context.varying: 6.0, contrastive: 5.0, cycle: 0.0}",
-    "--schedule.last={z: 2.0, context.varying: 2.0, contrastive: 5.0, cycle: 1.0}",
+    *(f"--schedule.{end}={TIED['schedule'][end]}" for end in ("first", "last")),
 )
 """The learner without actions, with the weights that are its default."""
+
 WAYS: Mapping[str, tuple[str, Sequence[str]]] = {
     "acting": ("unseen-sprites", ()),
     "free": ("unseen-sprites", FREE),
