@@ -239,6 +239,16 @@ def read_items(
     tensor([[0., 1.],
             [2., 3.]])
     """
+    return as_numbers(as_items(items, item_shape, what), like.dtype, full_scale).to(like)
+
+
+def as_items(items: Any, item_shape: tuple[int, ...], what: str = "items") -> Tensor:
+    """Items `[..., *item_shape]` as `as_tensor` reads them, of the type that they have.
+
+    Raises:
+        ShapeError: The last axes are no items of this shape.
+        DataError: These are no numbers.
+    """
     x = as_tensor(items, what)
     event = len(item_shape)
     if x.ndim < event or tuple(x.shape[x.ndim - event :]) != item_shape:
@@ -246,7 +256,7 @@ def read_items(
             f"{what}: this model takes items of shape {list(item_shape)}, got an array of shape "
             f"{list(x.shape)}; resize the images, or train a model for this shape"
         )
-    return as_numbers(x, like.dtype, full_scale).to(like)
+    return x
 
 
 def read_sets(

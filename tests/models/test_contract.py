@@ -1,10 +1,13 @@
 """What every model promises, held against every class that a file of `coset.models` defines."""
 
+import inspect
+
 import pytest
 import torch
 
 from coset.data import FactorTable, SetBatch
 from coset.discovery import classes
+from coset.errors import DataError, ShapeError
 from coset.models import Model, load
 from coset.objectives import elbo
 from coset.programs import Programs
@@ -92,6 +95,35 @@ def test_what_users_ask_of_it(model):
         assert model.condition(sets, n=3).shape == (2, 3, *model.item_shape)
         assert model.compose(**{name: sets for name in model.contexts}, n=3).shape == (2, 3, *model.item_shape)
         assert model.sample(n=3, sets=2).shape == (2, 3, *model.item_shape)
+
+
+def questions_about_items(model):
+    """Methods that need `items` alone."""
+    for name, method in inspect.getmembers(type(model), inspect.isfunction):
+        needed = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
+        if not name.startswith(("_", "read_", "check_")) and [one.name for one in needed] == ["self", "items"]:
+            yield getattr(model, name)
+
+
+def test_items_are_asked_about_in_blocks(model, monkeypatch):
+    x = draw(type(model).__name__, 5)
+    questions = [*questions_about_items(model)]
+    assert {"embed", "posteriors"} <= {question.__name__ for question in questions}
+    expected = [question(x) for question in questions]
+    monkeypatch.setattr("coset.queries.base.BLOCK", 2)
+    asked_at_once, encode = [], model.encode
+    model.encode = lambda batch, *rest: asked_at_once.append(len(batch.x)) or encode(batch, *rest)
+    for question, answer in zip(questions, expected, strict=True):
+        torch.testing.assert_close(question(x), answer, equal_nan=True)
+    assert max(asked_at_once) == 2
+    asked_at_once.clear()
+    spoilt = torch.cat([x[:4], torch.full_like(x[4:], torch.nan)])
+    for question in questions:
+        with pytest.raises(DataError, match="NaN"):
+            question(spoilt)
+        with pytest.raises(ShapeError, match=r"expected \[n, .*a single item is items\[None\]"):
+            question(x[0])
+    assert not asked_at_once  # all are read before the first is encoded
 
 
 def test_saved_model_scores_the_same(model, batch, tmp_path):

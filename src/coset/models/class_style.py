@@ -116,12 +116,16 @@ class ClassStyle(ItemQueries, Model):
     @inference
     def classify(self, items: Any) -> Tensor:
         """Probabilities of the classes of items `[n, *item_shape]`: `[n, V]`, over `values` (see `coset.codes`)."""
-        return self.over_values("class", self.class_posterior(self.encoder(self.read_items(items))).softmax(-1))
+        logits = torch.cat([self.class_posterior(self.encoder(x)) for x in self.read_blocks(items)])
+        return self.over_values("class", logits.softmax(-1))
 
     @inference
     def analogies(self, items: Any) -> Tensor:
         """Items `[n, *item_shape]` as they would look if they were of each class in turn: `[n, V, *item_shape]`."""
-        x, classes = self.read_items(items), self.discrete["class"]
+        return torch.cat([self._analogies(x) for x in self.read_blocks(items)])
+
+    def _analogies(self, x: Tensor) -> Tensor:
+        classes = self.discrete["class"]
         style = self.encode(SetBatch(x.unsqueeze(1)))["style"].value.expand(-1, classes, -1)  # [n, V, Z]
         label = torch.eye(classes).to(x).expand(len(x), -1, -1)  # [n, V, V]
         return self.decode((len(x), classes), replay={"class": label, "style": style})

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
@@ -151,12 +152,14 @@ class IntrinsicFaces(ItemQueries, Model):
     @inference
     def classify(self, items: Any) -> Tensor:
         """Probabilities of the people on photographs `[n, *item_shape]`: `[n, V]`, over `values` (`coset.codes`)."""
-        return self.over_values("identity", self._recognise(self.read_items(items)).softmax(-1))
+        logits = torch.cat([self._recognise(x) for x in self.read_blocks(items)])
+        return self.over_values("identity", logits.softmax(-1))
 
     @inference
     def light(self, items: Any) -> Tensor:
         """Directions from which light falls on photographs `[n, *item_shape]`, as unit vectors `[n, 3]`."""
-        return F.normalize(self.light_posterior(self.encoder(self.read_items(items))).mean, dim=-1)
+        means = torch.cat([self.light_posterior(self.encoder(x)).mean for x in self.read_blocks(items)])
+        return F.normalize(means, dim=-1)
 
     @inference
     def relight(self, items: Any, light: Any) -> Tensor:
@@ -188,9 +191,11 @@ class IntrinsicFaces(ItemQueries, Model):
         >>> IntrinsicFaces((4,), people=3, features=8).swap(torch.rand(7, 4), [2, 0]).shape
         torch.Size([7, 2, 4])
         """
-        x = self.read_items(items)
         codes = list(range(self.discrete["identity"]) if identities is None else identities)
         identity = self.read_value("identity", codes, len(codes))[:, 0]  # [m, V]
-        light = self.encode(SetBatch(x.unsqueeze(1)))["light"].value.expand(-1, len(codes), -1)  # [n, m, 3]
+        return torch.cat([self._as_others(x, identity) for x in self.read_blocks(items)])
+
+    def _as_others(self, x: Tensor, identity: Tensor) -> Tensor:
+        light = self.encode(SetBatch(x.unsqueeze(1)))["light"].value.expand(-1, len(identity), -1)  # [n, m, 3]
         kept = {"identity": identity.expand(len(x), -1, -1), "light": light}
-        return self.decode((len(x), len(codes)), replay=kept, temperature=0.0)
+        return self.decode((len(x), len(identity)), replay=kept, temperature=0.0)

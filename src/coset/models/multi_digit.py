@@ -162,7 +162,7 @@ class MultiDigit(ItemQueries, Model):
     @inference
     def count(self, items: Any) -> Tensor:
         """Probabilities of the counts 0 … R of canvases `[n, side, side]`: `[n, R + 1]`."""
-        return self._look(self.read_items(items))[0].softmax(-1)
+        return torch.cat([self._look(x)[0] for x in self.read_blocks(items)]).softmax(-1)
 
     @inference
     def places(self, items: Any) -> Tensor:
@@ -170,7 +170,10 @@ class MultiDigit(ItemQueries, Model):
 
         As shares of the canvas's side, `[n, R, 3]`; NaN beyond the most probable count.
         """
-        q = self.encode(SetBatch(self.read_items(items).unsqueeze(1)))
+        return torch.cat([self._places(x) for x in self.read_blocks(items)])
+
+    def _places(self, x: Tensor) -> Tensor:
+        q = self.encode(SetBatch(x.unsqueeze(1)))
         absent = repetitions(q["count"].value) < 0.5
         return _window(q["where"].value).masked_fill(absent.unsqueeze(-1), torch.nan)[:, 0]
 

@@ -162,7 +162,7 @@ class NeuralStatistician(SetQueries, Model):
     @inference
     def statistics(self, items: Any) -> Tensor:
         """What each item `[n, *item_shape]` adds to the sum that q(c | D) is made of, `[n, P]`; see `SetPosterior`."""
-        return self.context_posterior.encode(self.encoder(self.read_items(items)))
+        return torch.cat([self.context_posterior.encode(self.encoder(x)) for x in self.read_blocks(items)])
 
     def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
         """Contexts of sets: means of q(c | D), or draws from it: `[B, 1, C]`."""
@@ -219,7 +219,8 @@ class NeuralStatistician(SetQueries, Model):
     @inference
     def compare(self, x: Any, mask: Tensor | None = None) -> Tensor:
         """Symmetric divergences between sets, KL(q_i ‖ q_j) + KL(q_j ‖ q_i) of their contexts: `[B, B]`, in nats."""
-        divergences = self._divergences(self.read_sets(x, mask)[0], self.read_sets(x, mask)[0])
+        sets = self._pooled(self.read_sets(x, mask)[0])
+        divergences = self._divergences(sets, sets)
         return divergences + divergences.T
 
     @inference
@@ -234,15 +235,17 @@ class NeuralStatistician(SetQueries, Model):
         Returns:
             Positions of the classes `[n]`.
         """
-        queries = SetBatch(self.read_items(items).unsqueeze(1))
-        return self._divergences(self.read_sets(classes, mask)[0], queries).argmin(0)
+        known = self._pooled(self.read_sets(classes, mask)[0])
+        queries = (self._pooled(SetBatch(x.unsqueeze(1))) for x in self.read_blocks(items))
+        return torch.cat([self._divergences(known, some).argmin(0) for some in queries])
 
-    def _divergences(self, first: SetBatch, second: SetBatch) -> Tensor:
-        """KL( first_i ‖ second_j ) of the contexts of every pair of sets: `[i, j]`."""
-        ones, others = (
-            pooled(self.context_posterior.encode(self.encoder(b.x, b.mask), b.mask), b.mask) for b in (first, second)
-        )
-        return kl_divergence(self._spread(*ones), self.context_posterior.of_sum(*others))
+    def _pooled(self, batch: SetBatch) -> tuple[Tensor, Tensor]:
+        """What q(c | D) is made of, of each set: sums `[B, P]` over its items, and their number `[B]`."""
+        return pooled(self.context_posterior.encode(self.encoder(batch.x, batch.mask), batch.mask), batch.mask)
+
+    def _divergences(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+        """KL( first_i ‖ second_j ) of the contexts of every pair of pooled sets: `[i, j]`."""
+        return kl_divergence(self._spread(*first), self.context_posterior.of_sum(*second))
 
     def _spread(self, total: Tensor, count: Tensor) -> Independent:
         """The posteriors of sets with batch axes `[B, 1]`, to be compared with many."""

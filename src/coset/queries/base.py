@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coset.arguments import check_memory, checked
-from coset.batch import SetBatch, as_tensor, read_items, read_sets
+from coset.batch import SetBatch, as_items, as_tensor, read_items, read_sets
 from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.programs import Programs, evaluating
 from coset.sites import Site
@@ -132,6 +132,27 @@ class Queries(nn.Module, ABC):
         self.check_items(x, what)
         return x
 
+    def read_blocks(self, items: Any) -> Iterator[Tensor]:
+        """What `read_items` makes of single items `[n, *item_shape]`, a block at a time, for answers about each.
+
+        All are checked before the first block is given, and only a block is held as floating-point numbers.
+
+        Raises:
+            ShapeError: These are no items of this model, no row of items, or there is none.
+            DataError: No numbers, not finite ones, or such as the likelihood does not take.
+        """
+        x = as_items(items, self.item_shape)
+        if x.ndim != 1 + len(self.item_shape):
+            raise ShapeError(
+                f"items: expected [n, {', '.join(map(str, self.item_shape))}], got {list(x.shape)}; "
+                "flatten the axes before those of an item; a single item is items[None]"
+            )
+        blocks = x.split(BLOCK)
+        for block in blocks:
+            self.read_items(block)
+        for block in blocks:
+            yield read_items(block, self.item_shape, self._like, full_scale=self.full_scale)
+
     def read_sets(self, x: Any, mask: Any = None, what: str = "x") -> tuple[SetBatch, bool]:
         """Turn sets `[B, N, *item_shape]`, one set without `B`, or a list of sets of differing lengths, into a batch.
 
@@ -229,9 +250,9 @@ class Queries(nn.Module, ABC):
 
     def _encoded(self, items: Any, sample: bool = False) -> Iterator[tuple[Trace, list[Site]]]:
         """Traces of blocks of items, and the sites of their codes."""
-        for x in self.read_items(items).unsqueeze(1).split(BLOCK):  # [n, 1, ...]
+        for x in self.read_blocks(items):
             varies = x.new_zeros(len(x), len(self.contexts)) if self.contexts else None
-            q = self.encode(SetBatch(x, varies), sample)
+            q = self.encode(SetBatch(x.unsqueeze(1), varies), sample)
             yield q, [q[name] for name in self.codes]
 
     @inference

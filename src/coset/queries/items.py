@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coset.batch import SetBatch
 from coset.errors import ConfigurationError, nearest
-from coset.queries.base import BLOCK, Queries, inference
+from coset.queries.base import Queries, inference
 
 
 class ItemQueries(Queries):
@@ -16,12 +16,10 @@ class ItemQueries(Queries):
     @inference
     def reconstruct(self, items: Any, sample: bool = False) -> Tensor:
         """Items as the model sees them, `[n, *item_shape]`: decoded from the centres of posteriors, or from draws."""
-        x = self.read_items(items).unsqueeze(1)  # [n, 1, ...]
-        parts = [
-            self.decode((len(part), 1), self.likelihood.sizes(part), self.encode(SetBatch(part), sample))
-            for part in x.split(BLOCK)
-        ]
-        return torch.cat(parts)[:, 0]
+        return torch.cat([self._decoded_again(x.unsqueeze(1), sample) for x in self.read_blocks(items)])[:, 0]
+
+    def _decoded_again(self, x: Tensor, sample: bool) -> Tensor:
+        return self.decode((len(x), 1), self.likelihood.sizes(x), self.encode(SetBatch(x), sample))
 
     @inference
     def sample(self, n: int = 8, temperature: float = 1.0, draw: bool = False, **given: Any) -> Tensor:
