@@ -118,6 +118,17 @@ def test_questions_are_answered_as_by_any_other_model(turns):
     assert model.embed(x[0]).shape == (5, turns + 6 + 2)
 
 
+def test_only_contexts_that_are_given_are_read():
+    model = build(turns=4)
+    batch, seen = random_sets(), []
+    model.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    each = [model.set_codes(batch, [name]) for name in model.contexts]
+    torch.testing.assert_close(torch.cat(each, 1), model.set_codes(batch, model.contexts))
+    seen.clear()
+    model.compose(rotation=batch.x)
+    assert seen == [4]  # candidates, of the sets' own items: once
+
+
 def test_composed_items_are_turned_as_the_set_was():
     model = build()
     x = torch.rand(1, 5, SIDE, SIDE)

@@ -86,7 +86,7 @@ def test_models_note_what_their_items_contribute(build):
     programs = Programs(model, SetBatch(torch.rand(3, 3, 5), torch.ones(3, 1), mask))
     q = programs.infer()
     linear, precision = ((q.noted[name] * mask[..., None, None]).sum(1)[:, 0] for name in ("linear", "precision"))
-    posterior = model.set_codes(programs.batch)[:, 0] if build is NeuralStatistician else None
+    posterior = model.set_codes(programs.batch, model.contexts)[:, 0] if build is NeuralStatistician else None
     expected = linear / (1 + precision)
     close(model.eval().embed_sets(programs.batch.x, mask) if posterior is None else posterior, expected)
     found = ContrastiveSetIdentification()(programs, q, programs.generate(q))["contrastive"]

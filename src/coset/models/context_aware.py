@@ -237,22 +237,22 @@ class ContextAwareLearner(SetQueries, Model):
             return OneHotCategorical(logits=logits, validate_args=False)
         return Independent(Bernoulli(logits=logits, validate_args=False), 1)
 
-    def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
-        """Codes `[B, K, C]`: the k-th as if a set held k constant and nothing else, which every model has seen."""
-        q, patterns = _reading(batch, sample), torch.eye(len(self.contexts)).to(batch.x)
-        encoded, _ = self._encode(q, batch.x, torch.zeros_like(patterns[0]).expand(len(batch), -1))
+    def set_codes(self, batch: SetBatch, names: Sequence[str], sample: bool = False) -> Tensor:
+        """Codes `[B, len(names), C]`, each as if a set held that context alone constant, which every model has seen."""
+        patterns = torch.eye(len(self.contexts)).to(batch.x).unsqueeze(1).expand(-1, len(batch), -1)
+        encoded: Any = None  # once for all contexts that do not act
         codes: list[Tensor] = []
-        for index, name in enumerate(self.contexts):
-            only = patterns[index].expand(len(batch), -1)
+        for name in names:
+            index = self.contexts.index(name)
+            only, q = patterns[index], Trace(mask=batch.mask, temperature=float(sample))
             if name in self.acting.columns:
-                q = _reading(batch, sample)
                 self.acting.infer(q, batch.x, only, self.encoder)
-                chosen = q[SITES[0].format(name)].value
-                codes.append(chosen)
-            else:
-                posterior = self.coding.constant_posterior(encoded, batch.mask, only[:, self.free])
-                code = posterior.sample() if sample else posterior.mean
-                codes.append(code[:, self.free.index(index)])
+                codes.append(q[SITES[0].format(name)].value)
+                continue
+            encoded = self._encode(q, batch.x, torch.zeros_like(only))[0] if encoded is None else encoded
+            posterior = self.coding.constant_posterior(encoded, batch.mask, only[:, self.free])
+            code = posterior.sample() if sample else posterior.mean
+            codes.append(code[:, self.free.index(index)])
         return torch.stack([F.pad(code, (0, self.context_dim - code.shape[-1])) for code in codes], dim=1)
 
     def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -277,11 +277,6 @@ class ContextAwareLearner(SetQueries, Model):
         batch, single = self.read_sets(x, mask)
         probability = probability_vector(self._a_posterior(batch))
         return probability[0] if single else probability
-
-
-def _reading(batch: SetBatch, sample: bool) -> Trace:
-    """A trace that reads how contexts act, by draws or at the most probable."""
-    return Trace(mask=batch.mask, temperature=float(sample))
 
 
 def _tied(bound: Mapping[str, Any], groups: Collection[str]) -> dict[str, Any]:

@@ -164,7 +164,7 @@ class NeuralStatistician(SetQueries, Model):
         """What each item `[n, *item_shape]` adds to the sum that q(c | D) is made of, `[n, P]`; see `SetPosterior`."""
         return torch.cat([self.context_posterior.encode(self.encoder(x)) for x in self.read_blocks(items)])
 
-    def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
+    def set_codes(self, batch: SetBatch, names: Sequence[str], sample: bool = False) -> Tensor:
         """Contexts of sets: means of q(c | D), or draws from it: `[B, 1, C]`."""
         posterior = self.context_posterior(self.encoder(batch.x, batch.mask), batch.mask)
         return (posterior.sample() if sample else posterior.mean).unsqueeze(1)

@@ -25,8 +25,8 @@ class SetQueries(Queries):
     completion: Way = "composition"
 
     @abstractmethod
-    def set_codes(self, batch: SetBatch, sample: bool = False) -> Tensor:
-        """Codes of sets `[B, K, C]`, each context as if it were what the set holds constant."""
+    def set_codes(self, batch: SetBatch, names: Sequence[str], sample: bool = False) -> Tensor:
+        """Codes `[B, len(names), C]` of some contexts of sets, each as if it were what the set holds constant."""
 
     @abstractmethod
     def hold(self, a: Tensor, codes: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -50,7 +50,7 @@ class SetQueries(Queries):
             `[B, K, C]`, or `[B, C]` with a single context; without `B` for one set.
         """
         batch, single = self.read_sets(x, mask)
-        codes = self.set_codes(batch, sample)
+        codes = self.set_codes(batch, self.contexts, sample)
         codes = codes[:, 0] if len(self.contexts) == 1 else codes
         return codes[0] if single else codes
 
@@ -121,7 +121,7 @@ class SetQueries(Queries):
         """
         batch, single = self.read_sets(x, mask)
         a = self.read_constant(self.contexts if constant is None else constant, len(batch))
-        out = self.decode((len(batch), n), *self.hold(a, self.set_codes(batch)), temperature, draw)
+        out = self.decode((len(batch), n), *self.hold(a, self.set_codes(batch, self.contexts)), temperature, draw)
         return out[0] if single else out
 
     @inference
@@ -213,7 +213,7 @@ class SetQueries(Queries):
                 code, one = self._read_codes(items, name)
             else:
                 batch, one = self.read_sets(items, what=name)
-                code = self.set_codes(batch)[:, list(self.contexts).index(name)]  # [B, C]
+                code = self.set_codes(batch, [name])[:, 0]  # [B, C]
             given[name], single = code, single and one
         return given, single
 
