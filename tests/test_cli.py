@@ -1,4 +1,6 @@
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,26 @@ assert not {{"torch", "lightning", "matplotlib"}} & set(sys.modules), "help must
 """
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "usage" in shown and len(shown.splitlines()) > 5
+
+
+@pytest.mark.parametrize("variables", [{}, {"MALLOC_TRIM_THRESHOLD_": "131072"}])
+def test_memory_of_freed_arrays_is_kept_where_the_allocator_can(variables):
+    program = """
+import resource
+from coset.console import keep_memory
+kept, size = keep_memory(), 8 << 20
+bytearray(size)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    bytearray(size)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(kept, faults < size // resource.getpagesize())
+"""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | variables
+    said = subprocess.run([sys.executable, "-c", program], env=plain, check=True, capture_output=True, text=True).stdout
+    kept, spared = (word == "True" for word in said.split())
+    assert kept == (platform.libc_ver()[0] == "glibc" and not variables)
+    assert spared or not kept
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from coset.commands import COMMANDS, reproduce
-from coset.console import Terminated, leave, terminable
+from coset.console import Terminated, keep_memory, leave, terminable
 from coset.discovery import file_names
 from coset.errors import CosetError
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed[parsed.command].as_dict()
     if parsed.command == "train":
         options["overrides"] = overrides
+    keep_memory()
     try:
         with terminable():
             COMMANDS[parsed.command](**options)

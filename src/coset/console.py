@@ -1,7 +1,9 @@
 """How a command begins and ends: what it writes to, what it prints, and with which status it leaves."""
 
 import contextlib
+import ctypes
 import json
+import os
 import signal
 import sys
 import threading
@@ -10,6 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coset.errors import ConfigurationError
+
+KEPT = 1 << 30
+"""Bytes up to which an array's memory is kept when it is freed."""
 
 
 class Terminated(BaseException):
@@ -31,6 +36,24 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def keep_memory() -> bool:
+    """Let glibc keep the memory of freed arrays for the next ones, instead of giving it back and asking for it again.
+
+    What comes from the system has to be filled with zeros first, which costs small networks a tenth of each step
+    (`benchmarks/allocator.py`). A command may decide that, for its process is its own; in a process of yours, set
+    `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` before Python starts. Returns whether it was done: not with
+    another library than glibc, nor where either variable is set.
+    """
+    if {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys():
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
+    return bool(mallopt(mmap_threshold, KEPT) and mallopt(trim_threshold, KEPT))
 
 
 def leave(command: str, status: int, reason: str) -> NoReturn:
