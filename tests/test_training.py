@@ -354,43 +354,55 @@ def sampler():
     return table().sets(["digit", "rotation"], batches=2, items=3, batch=4, seed=7)
 
 
-def one_of_two_processes(rank, meeting, results, norm):
+NORMS = ("layer", "batch")
+
+
+def one_of_two_processes(rank, folder):
     """What this file does when run as a script: the gradient of one shard, averaged by DistributedDataParallel."""
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     shard = sampler()
     (batch,) = iter(shard)  # the sampler finds its rank by itself
     assert len(shard) == 1
-    module = DistributedDataParallel(MeanBound(norm))
-    found = gradients(module, batch.x, batch.constant)
-    torch.save(found | dict(module.module.named_buffers()), results)
+    for norm in NORMS:
+        module = DistributedDataParallel(MeanBound(norm))
+        found = gradients(module, batch.x, batch.constant)
+        torch.save(found | dict(module.module.named_buffers()), folder / f"{norm}-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_two_processes_have_the_gradient_of_the_joint_batch(tmp_path, norm):
-    torch.set_default_dtype(torch.float64)
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    commands = [
-        [sys.executable, __file__, str(rank), str(tmp_path / "meeting"), str(tmp_path / f"{rank}.pt"), norm]
-        for rank in (0, 1)
-    ]
     processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for command in commands
+        subprocess.Popen(
+            [sys.executable, __file__, str(rank), str(folder)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
     ]
     for process in processes:
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
+    return folder
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_two_processes_have_the_gradient_of_the_joint_batch(shards, norm):
+    torch.set_default_dtype(torch.float64)
     batches = list(sampler())
     joint = torch.cat([batch.x for batch in batches]), torch.cat([batch.constant for batch in batches])
     module = MeanBound(norm)
     expected = gradients(module, *joint) | dict(module.named_buffers())
-    shards = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    first, second = (torch.load(shards / f"{norm}-{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, gradient in expected.items():
-        torch.testing.assert_close(shards[0][name], gradient, atol=1e-10, rtol=0)
-        assert torch.equal(shards[0][name], shards[1][name])
+        torch.testing.assert_close(first[name], gradient, atol=1e-10, rtol=0)
+        assert torch.equal(first[name], second[name])
     assert not torch.equal(batches[0].x, batches[1].x)
 
 
@@ -400,7 +412,7 @@ def test_a_schedule_of_learning_rates_has_a_name():
 
 
 if __name__ == "__main__":
-    one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]))
 
 
 def test_on_a_terminal_one_bar_tells_how_far_all_of_training_is(capsys):

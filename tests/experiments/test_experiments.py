@@ -332,7 +332,7 @@ def test_unseen_combinations_from_training_to_figures(tmp_path, monkeypatch, has
     import coset.experiments.shared.unseen as home
 
     monkeypatch.setattr(home, "SEEDS", (0, 1))
-    monkeypatch.setattr(home, "composition_accuracy", functools.partial(home.composition_accuracy, samples=20))
+    monkeypatch.setattr(home, "composition_accuracy", functools.partial(home.composition_accuracy, samples=10))
     tiny_runs(monkeypatch, "--model.features=16", "--model.hidden=8")
     request = Request("unseen-rotated-digits", tmp_path / "runs", tmp_path / "results")
     outcome = home.unseen_rotated(request, steps=2, choosing=1)

@@ -11,6 +11,7 @@ from tests.experiments.test_experiments import check_written, tiny_runs
 from coset.data import FactorTable
 from coset.experiments import reproduce
 from coset.metrics import train_classifier
+from coset.recipes import load_recipe
 
 pytestmark = pytest.mark.usefixtures("single")
 
@@ -59,6 +60,9 @@ def test_pruned_combinations(table, tmp_path, monkeypatch):
     monkeypatch.setattr(home, "SEEDS", (0, 1))
     monkeypatch.setattr(home, "SHARES", (0.5,))
     monkeypatch.setattr(home, "TABLES", (table,))
+    for ending, overrides in home.WAYS.values():
+        load_recipe(f"generalisation-{table}{ending}", overrides)  # all can be; two are trained
+    monkeypatch.setattr(home, "WAYS", {name: home.WAYS[name] for name in ("hfvae", "contexts")})
     hasty = functools.partial(train_classifier, steps=3, augment=False)
     monkeypatch.setattr(home, "load_or_train_classifier", lambda table, factor, **options: hasty(table, factor))
     tiny_runs(monkeypatch, f"--data.of={PRUNED[table]}", "--model.features=16")
