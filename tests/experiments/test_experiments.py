@@ -93,6 +93,11 @@ REQUIRED = {
     "unseen-yale-b": {"psnr", "psnr_additive", "psnr_low_rank", "r2", "by_split"},
     "unseen-il2": {"r2", "r2_additive", "r2_low_rank", "inside_90_percent_intervals"},
     "unseen-tables": {"worst_gap", "mean_gap", "tables"},
+    "unseen-sprites": {
+        f"read_{way}_{split}"
+        for way in ("acting", "free", "vae", "beta_vae", "nearest", "real")
+        for split in ("element", "range")
+    },
     "omniglot-few-shot": {
         "five_way_one_shot",
         "five_way_five_shot",
