@@ -65,6 +65,7 @@ def test_a_long_frame_goes_from_file_to_figures(tmp_path, monkeypatch):
         ["scaling", "--total", "20", "--repeats", "1", "--architecture", "dense"],
         ["summaries", "--items", "8", "--keep", "3", "--side", "8"],
         ["large_tables", "--rows", "400", "--values", "5"],
+        ["recipes", "demo", "--steps", "1"],
     ],
 )
 def test_benchmarks_print_one_object(words, monkeypatch, capsys):
