@@ -1,8 +1,9 @@
 """What a training step of each recipe costs, and how much of what this machine can do it uses.
 
-`python benchmarks/recipes.py demo rotated-mnist-4` trains recipes for a few steps on one thread. Operations are those
-of matrix products and convolutions in floating point, forwards and backwards, as `torch.utils.flop_counter` has them;
-the peak is what a product of two matrices of 2,048 × 2,048 numbers reaches.
+`python benchmarks/recipes.py demo rotated-mnist-4` trains recipes for a few steps, on one thread or on `--threads`. Any
+override that `coset train` takes can be tried, such as `--override=--trainer.precision=bf16-mixed`. Operations are
+those of matrix products and convolutions, forwards and backwards, as `torch.utils.flop_counter` has them; the peak is
+what a product of two matrices of 2,048 × 2,048 numbers reaches.
 """
 
 import argparse
@@ -79,17 +80,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipes", nargs="*", default=recipe_names(), help="names; all by default")
     parser.add_argument("--steps", type=int, default=5, help="of which the time is taken")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--override", action="append", default=[], help="of every recipe")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     keep_memory()
     most = peak()
     found: dict[str, Any] = {"peak_gflop_a_second": round(most / 1e9, 1)}
     for name in given.recipes:
-        found[name] = {key: round(value, 3) for key, value in measure(load_recipe(name), given.steps, most).items()}
+        cost = measure(load_recipe(name, given.override), given.steps, most)
+        found[name] = {key: round(value, 3) for key, value in cost.items()}
         if not given.json:
             print(f"{name:<32}" + "".join(f"{value:>12.3f} {key}" for key, value in found[name].items()), flush=True)
-    print(json.dumps(found) if given.json else f"peak: {most / 1e9:.1f} GFLOP/s on one thread")
+    print(json.dumps(found) if given.json else f"peak: {most / 1e9:.1f} GFLOP/s on {given.threads} thread(s)")
 
 
 if __name__ == "__main__":

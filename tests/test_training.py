@@ -75,6 +75,13 @@ def test_fitting_raises_the_bound(pooling):
     assert [row["epoch"] for row in record.history] == list(range(6)) and record.history[-1]["step"] == 90
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_processor_without_bfloat16_is_spoken_of(there, monkeypatch, recwarn):
+    monkeypatch.setattr("coset.training.options.has_bfloat16", lambda: there)
+    fit(build(), table(), steps=1, sets=SETS, precision="bf16-mixed", **QUIET)
+    assert len([one for one in recwarn if "leave precision='bf16-mixed' out" in str(one.message)]) == (not there)
+
+
 def test_history_adds_up():
     (row,) = fit(build(), table(), epochs=1, sets=SETS, **QUIET).history
     costs = row["a"] + row["context.constant"] + row["context.varying"] + row["z"]

@@ -2,11 +2,14 @@
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import lightning
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import CPUAccelerator
 
 from coset.arguments import is_whole
 from coset.data import SetSampler
@@ -90,10 +93,22 @@ def build_trainer(options: Mapping[str, Any]) -> lightning.Trainer:
             "one this process would wait for the others for ever"
         )
     try:
-        return lightning.Trainer(**options)
+        trainer = lightning.Trainer(**options)
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as reason:
         said = str(reason).splitlines()[0]
         raise ConfigurationError(f"trainer: {said}; see the options of lightning.Trainer") from reason
+    if "bf16" in str(trainer.precision) and isinstance(trainer.accelerator, CPUAccelerator) and not has_bfloat16():
+        warnings.warn(
+            f"this processor emulates bfloat16, many times more slowly than it computes in float32; leave "
+            f"precision={trainer.precision!r} out here",
+            stacklevel=2,
+        )
+    return trainer
+
+
+def has_bfloat16() -> bool:
+    """Whether products of bfloat16 matrices are fast on this processor, as far as can be known."""
+    return not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def batches_per_epoch(engine: Any, sampler: SetSampler) -> int:
