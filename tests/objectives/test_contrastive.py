@@ -59,6 +59,13 @@ def test_it_is_its_formula():
         )
 
 
+def test_its_gradient_is_that_of_its_formula():
+    mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    a = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    parts = torch.randn(4, 3, 2, 3).requires_grad_(), (4 * torch.rand(4, 3, 2, 3)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *given: contrastive(*given, mask, a), parts)
+
+
 def test_it_is_lower_where_sets_agree():
     centres = torch.tensor([-6.0, -2.0, 2.0, 6.0]).view(4, 1, 1, 1).expand(4, 3, 1, 3)
     precision, a = torch.ones(4, 3, 1, 3), torch.ones(4, 1)

@@ -1,7 +1,10 @@
 """Contrastive set identification: an item's code should tell which set of the batch the item came from."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from coset.errors import TraceError
 from coset.objectives.base import Penalty
@@ -62,10 +65,10 @@ def contrastive(linear: Tensor, precision: Tensor, mask: Tensor | None, a: Tenso
     for context in range(a.shape[1]):
         # All pairs of an item and a set are what this costs, and sets in which the context varies are no candidates.
         sets = (a[:, context] > 0).nonzero()[:, 0]
-        together = _log_normalizer(
-            linear[sets, :, context].unsqueeze(2) + set_linear[sets, context],
-            precision[sets, :, context].unsqueeze(2) + set_precision[sets, context],
-        ).sum(-1)  # [B', N, B']
+        of_items = (part[sets, :, context].flatten(0, 1) for part in (linear, precision))  # [B'·N, C]
+        of_sets = (part[sets, context] for part in (set_linear, set_precision))
+        pairs: Any = _Together.apply(*of_items, *of_sets)  # pyright: ignore[reportAssignmentType]
+        together = pairs.view(len(sets), linear.shape[1], len(sets))  # [B', N, B']
         score = together - others[sets, context]  # log Z(η, τ) of the item alone is the same for all candidates
         right = own[sets, :, context]
         itself = torch.eye(len(sets), dtype=torch.bool, device=a.device).unsqueeze(1)
@@ -74,6 +77,35 @@ def contrastive(linear: Tensor, precision: Tensor, mask: Tensor | None, a: Tenso
             missed = torch.where(mask[sets] > 0, missed * mask[sets], 0.0)
         total = total.index_add(0, sets, missed.sum(1) * a[sets, context])
     return total
+
+
+class _Together(torch.autograd.Function):
+    """Σ_c log Z(η_i + η_j, τ_i + τ_j) of every pair of parameters `[I, C]` and `[J, C]`: `[I, J]`.
+
+        ∂/∂η log Z = r,  ∂/∂τ log Z = −(r² + 1 / (1 + τ)) / 2,  with r = η / (1 + τ)
+
+    Of arrays of pairs × dimensions only r and 1 / (1 + τ) are kept, instead of every step on the way to the value.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, linear: Tensor, precision: Tensor, set_linear: Tensor, set_precision: Tensor) -> Tensor:
+        both = precision.unsqueeze(1) + set_precision
+        value = both.log1p().sum(-1).neg_()
+        variance = both.add_(1.0).reciprocal_()
+        both = linear.unsqueeze(1) + set_linear
+        mean = both * variance
+        value += both.mul_(mean).sum(-1)
+        ctx.save_for_backward(mean, variance)
+        return value.mul_(0.5)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        mean, variance = ctx.saved_tensors
+        gradient = gradient.unsqueeze(-1)
+        of_linear = mean * gradient
+        of_precision = torch.addcmul(variance * gradient, mean, of_linear).mul_(-0.5)
+        return of_linear.sum(1), of_precision.sum(1), of_linear.sum(0), of_precision.sum(0)
 
 
 def _log_normalizer(linear: Tensor, precision: Tensor) -> Tensor:
