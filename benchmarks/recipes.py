@@ -61,9 +61,10 @@ def measure(recipe: Recipe, steps: int, most: float) -> dict[str, float]:
     """Cost of a step, and of the recipe."""
     meter, table, options = Meter(), recipe.splits()["train"], recipe.fit_options()
     torch.manual_seed(0)
-    planned = options.pop("steps", None) or options["epochs"] * (options["sets"].get("batches") or 1)
+    model = recipe.model(table)
+    planned = options.get("steps") or options["epochs"] * len(table.sets(model.contexts, **options["sets"]))
     options |= {"epochs": None, "steps": WARM + 1 + steps, "enable_progress_bar": False, "callbacks": [meter]}
-    fit(recipe.model(table), table, **options)
+    fit(model, table, **options)
     seconds = statistics.median(meter.seconds)
     return {
         "gflop_a_step": meter.operations / 1e9,
