@@ -111,19 +111,19 @@ def test_items_are_asked_about_in_blocks(model, monkeypatch):
     assert {"embed", "posteriors"} <= {question.__name__ for question in questions}
     expected = [question(x) for question in questions]
     monkeypatch.setattr("coset.queries.base.BLOCK", 2)
-    asked_at_once, encode = [], model.encode
-    model.encode = lambda batch, *rest: asked_at_once.append(len(batch.x)) or encode(batch, *rest)
+    given, read_blocks = [], model.read_blocks
+    model.read_blocks = lambda items: (given.append(len(block)) or block for block in read_blocks(items))
     for question, answer in zip(questions, expected, strict=True):
         torch.testing.assert_close(question(x), answer, equal_nan=True)
-    assert max(asked_at_once) == 2
-    asked_at_once.clear()
+        assert given == [2, 2, 1], question.__name__
+        given.clear()
     spoilt = torch.cat([x[:4], torch.full_like(x[4:], torch.nan)])
     for question in questions:
         with pytest.raises(DataError, match="NaN"):
             question(spoilt)
         with pytest.raises(ShapeError, match=r"expected \[n, .*a single item is items\[None\]"):
             question(x[0])
-    assert not asked_at_once  # all are read before the first is encoded
+    assert not given  # all are read before the first is asked about
 
 
 def test_saved_model_scores_the_same(model, batch, tmp_path):
