@@ -10,11 +10,11 @@ import argparse
 import json
 import statistics
 import time
-from itertools import pairwise
 from typing import Any
 
 import lightning
 import torch
+from operations import peak
 from torch.utils.flop_counter import FlopCounterMode
 
 from coset.console import keep_memory
@@ -44,17 +44,6 @@ class Meter(lightning.Callback):
             self.operations = self.counter.get_total_flops()
         elif trainer.global_step > WARM + 1:
             self.seconds.append(time.perf_counter() - self.began)
-
-
-def peak(side: int = 2048, times: int = 5) -> float:
-    """Floating-point operations a second of a product of two matrices."""
-    one = torch.rand(side, side)
-    one @ one
-    began = [time.perf_counter()]
-    for _ in range(times):
-        one @ one
-        began.append(time.perf_counter())
-    return 2 * side**3 / min(after - before for before, after in pairwise(began))
 
 
 def measure(recipe: Recipe, steps: int, most: float) -> dict[str, float]:

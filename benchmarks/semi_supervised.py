@@ -11,15 +11,16 @@ that it imports and that something else stands in for are listed in CHANGES, and
 by `fit` on the same images, intensities and labels, with the same size of batches, optimiser, share of supervised items
 and weight of the classification term; its ReLU are exchanged for the peer's softplus.
 
-Every network of both has one hidden layer. What remains different:
+Every network of both has one hidden layer, and distributions are not validated in either, as Pyro does by default.
+What remains different:
 
 - The peer has a second encoder for the style, of image and class, and passes each image through it once for every
   class; ours reads class and style from the features of one encoder. To take no advantage of that, our hidden layers
-  are wider, so that a batch costs no fewer multiply-adds (`--features`; those of both are counted, and printed).
+  are wider, so that a block costs no fewer operations, forwards and backwards (`--features`).
 - The peer's batches are supervised or not, and it makes a second step with each of them for the auxiliary loss; ours
   are all mixed, of the same share of supervised items, and each makes one step.
 - The peer's unsupervised items are those without a label, ours are all, with their labels hidden.
-- First weights are drawn as each library draws them.
+- Pyro's Adam steps each parameter on its own, ours is fused; first weights are drawn as each library draws them.
 
 An item counts whenever it is in a batch, supervised or not, and once for both steps of the peer. Blocks of 50 batches
 alternate within one call of `fit`, so that whatever else the machine does slows both; medians of blocks are compared,
@@ -38,6 +39,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.callbacks import Callback
+from operations import beside_peer, operations
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -110,18 +112,31 @@ class Endless:
 
 
 class Alternate(Callback):
-    """A block of the peer's before each epoch of ours, and what both took: seconds, and seconds of the processor."""
+    """A block of the peer's before each epoch of ours, and what both took: seconds, and seconds of the processor.
+
+    The operations of the first blocks, which warm up, are counted.
+    """
 
     def __init__(self, block: Callable[[], Any]):
         self.block, self.started = block, clocks()
         self.theirs: list[Tensor] = []
         self.ours: list[Tensor] = []
+        self.flop: dict[str, float] = {}
+        self.counter = FlopCounterMode(display=False)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Stop our clocks, which also count what lies between epochs; run the peer's block."""
         now = clocks()
-        if self.theirs:
-            self.ours.append(now - self.started)
+        if not self.theirs:
+            self.flop["peer"] = operations(self.block)
+            self.counter.__enter__()
+            self.started = clocks()
+            self.theirs.append(self.started - now)
+            return
+        if not self.ours:
+            self.counter.__exit__(None, None, None)
+            self.flop["ours"] = self.counter.get_total_flops()
+        self.ours.append(now - self.started)
         self.block()
         self.started = clocks()
         self.theirs.append(self.started - now)
@@ -144,25 +159,19 @@ def use_softplus(model: nn.Module) -> None:
                 setattr(part, name, nn.Softplus())
 
 
-def multiply_adds(run: Callable[[], Any]) -> float:
-    """Those of all matrix products that a call makes."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops() / 2
-
-
 def main() -> None:
     """Train both for some blocks, and compare seconds, the error and the bound."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", type=Path, required=True, help="checkout of pyro-ppl/pyro")
     parser.add_argument("--site", type=Path, help="folder with what Pyro imports, where it is not installed")
     parser.add_argument("--blocks", type=int, default=5, help="blocks of each; the first warms up and is not timed")
-    parser.add_argument("--features", type=int, default=888, help="units of our hidden layers; the peer's are 500")
+    parser.add_argument("--features", type=int, default=728, help="units of our hidden layers; the peer's are 500")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     if options.blocks < 2:
         parser.error("--blocks: at least 2, of which the second is timed")
     pyro, example = load_peer(options.peer, options.site)
+    pyro.enable_validation(False)
     pyro.set_rng_seed(0)
     loaders = example.setup_data_loaders(example.MNISTCached, False, BATCH, sup_num=LABELS, root="")
     theirs = example.SSVAE(z_dim=STYLE, hidden_layers=[HIDDEN], config_enum="parallel", aux_loss_multiplier=WEIGHT)
@@ -214,10 +223,6 @@ def main() -> None:
     programs = Programs(ours, SetBatch(x.unflatten(1, (28, 28)).unsqueeze(1)))  # [B, 1, 28, 28]
     with torch.no_grad():
         bounds = -their_elbo.loss(theirs.model, guide, x) / len(x), float(objective(programs).value.mean())
-    costs = (
-        multiply_adds(lambda: their_elbo.loss(theirs.model, guide, x)),
-        multiply_adds(lambda: objective(programs)),
-    )
     items = BATCHES * BATCH
     their_seconds, our_seconds = (
         torch.stack(each[1:]).quantile(0.5, 0).tolist() for each in (block.theirs, block.ours)
@@ -226,7 +231,7 @@ def main() -> None:
         "items_of_each": items * options.blocks,
         "items_per_second_peer": items / their_seconds[0],
         "items_per_second_ours": items / our_seconds[0],
-        "ratio": their_seconds[0] / our_seconds[0],
+        **beside_peer({"peer": their_seconds[0], "ours": our_seconds[0]}, block.flop),
         "ratio_of_processor_time": their_seconds[1] / our_seconds[1],
     }
     for name, part in unseen.items():
@@ -236,7 +241,6 @@ def main() -> None:
             figures[f"{name}_error_{whose}"] = float((guess != codes).double().mean())
     for name, pair in {
         "bound": bounds,
-        "multiply_adds_per_item": [cost / len(x) for cost in costs],
         "parameters": [sum(part.numel() for part in model.parameters()) for model in (theirs, ours)],
     }.items():
         figures |= {f"{name}_peer": pair[0], f"{name}_ours": pair[1]}

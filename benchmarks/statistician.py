@@ -4,10 +4,10 @@
     python benchmarks/statistician.py --peer PEER
 
 Both models have a context of 3, two stochastic layers of 32 and networks of 128 units, of three hidden layers here and
-up to five there: both counts of parameters are printed. Both see the same batches of 16 sets of 200 numbers, with Adam
-at 1e-3 (ours fused, as in `coset.fit`) and gradients clipped to ±0.5. Steps of the two alternate, so that whatever else
-the machine does slows both. The peer was written for PyTorch 0.3: what is changed to make it run is listed in CHANGES,
-applied to its text in memory, and printed.
+up to five there, so that the peer does more: operations of both are counted, and the ratio is given for the same
+operations too. Both see the same batches of 16 sets of 200 numbers, with the same fused Adam at 1e-3 and gradients
+clipped to ±0.5. Steps of the two alternate, so that whatever else the machine does slows both. The peer was written for
+PyTorch 0.3: what is changed to make it run is listed in CHANGES, applied to its text in memory, and printed.
 """
 
 import argparse
@@ -15,14 +15,19 @@ import json
 import sys
 import time
 import types
+from functools import partial
 from pathlib import Path
 
 import torch
+from operations import beside_peer, operations
 
 from coset.data import SetBatch
 from coset.datasets.families import draw_families
 from coset.models import NeuralStatistician
 from coset.objectives import Annealed, Progress, elbo
+
+WARM = 3
+"""Steps before any is timed."""
 
 CHANGES = (
     (".cuda()", "", "tensors stay on the CPU"),
@@ -87,9 +92,7 @@ def main() -> None:
     sets, *_ = draw_families(16 * options.steps, 200, seed=1)
     unseen, *_ = draw_families(160, 200, seed=2)
     weights = Annealed("statistician")
-    their_optimizer, our_optimizer = (
-        torch.optim.Adam(model.parameters(), 1e-3, fused=model is ours) for model in (peer, ours)
-    )
+    their_optimizer, our_optimizer = (torch.optim.Adam(model.parameters(), 1e-3, fused=True) for model in (peer, ours))
     peer.train(), ours.train()
 
     def our_step(x: torch.Tensor, epoch: int) -> None:
@@ -99,25 +102,26 @@ def main() -> None:
         torch.nn.utils.clip_grad_value_(ours.parameters(), 0.5)
         our_optimizer.step()
 
-    seconds = {"peer": 0.0, "ours": 0.0}
+    seconds, flop = {"peer": 0.0, "ours": 0.0}, {}
     for index, x in enumerate(sets.split(16)):
         epoch = index * 50 // options.steps
-        started = time.perf_counter()
-        peer.step(x, 0.5**epoch, their_optimizer)
-        between = time.perf_counter()
-        our_step(x, epoch)
-        if index >= 3:
-            seconds["peer"] += between - started
-            seconds["ours"] += time.perf_counter() - between
+        steps = {"peer": partial(peer.step, x, 0.5**epoch, their_optimizer), "ours": partial(our_step, x, epoch)}
+        if index < WARM:
+            flop = {who: (options.steps - WARM) * operations(step) for who, step in steps.items()}
+            continue
+        for who, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[who] += time.perf_counter() - started
     peer.eval(), ours.eval()
     with torch.no_grad():
         theirs = torch.stack([peer.loss(peer(x), 1.0)[1] for x in unseen.split(16)]).mean()
         bound = elbo(*ours.trace(SetBatch(unseen))).value.mean() / 200
-    count = 16 * (options.steps - 3)
+    count = 16 * (options.steps - WARM)
     figures = {
         "sets_per_second_peer": count / seconds["peer"],
         "sets_per_second_ours": count / seconds["ours"],
-        "ratio": seconds["peer"] / seconds["ours"],
+        **beside_peer(seconds, flop),
         "bound_per_item_peer": float(theirs),
         "bound_per_item_ours": float(bound),
         "parameters_peer": sum(part.numel() for part in peer.parameters()),

@@ -29,6 +29,12 @@ def test_the_step_written_out_by_hand_is_the_traced_one():
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch):
+    """A script finds its neighbours in its own folder."""
+    monkeypatch.syspath_prepend(HERE)
+
+
 def load(name):
     specification = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     module = importlib.util.module_from_spec(specification)
