@@ -33,7 +33,7 @@ def rows(name, shape, n=60):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(n, *shape, generator=generator)
     counts = {"Categorical": 3, "Poisson": 9}.get(name, 9)
-    return x if "Bernoulli" in name else (counts * x).round()
+    return x if "Bernoulli" in name or name == "Logistic" else (counts * x).round()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +89,20 @@ def test_counts_have_the_probabilities_that_scipy_gives():
     expected = np.log(pi * (x.numpy() == 0) + (1 - pi) * np.exp(one_by_one)).sum()
     found = inflated(torch.cat([said, lost]), library).log_prob(x)
     np.testing.assert_allclose(found.item(), expected, rtol=1e-6)
+
+
+def test_levels_have_the_probabilities_of_a_rounded_logistic_variable():
+    likelihood = build_likelihood({"class": "Logistic", "levels": 5, "width": 0.2}, (6,)).double()
+    x, said = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 0.25]).double(), torch.tensor([0.3] * 5 + [-60.0]).double()
+    centre = 1 / (1 + np.exp(-said.numpy()))
+    edges = [np.where(x == 0, -np.inf, x - 0.125), np.where(x == 1, np.inf, x + 0.125)]
+    low, high = (stats.logistic.cdf(edge, centre, 0.2) for edge in edges)
+    found = torch.stack([likelihood(said).base_dist.log_prob(x)]).squeeze(0).detach().numpy()
+    np.testing.assert_allclose(found, np.log(high - low), rtol=1e-9)
+    np.testing.assert_allclose(np.exp(found[:5]).sum(), 1.0, rtol=1e-9)
+    narrow = build_likelihood({"class": "Logistic", "width": 2e-3}, (1,)).double()
+    far = narrow(torch.tensor([-4.0]).double()).log_prob(torch.tensor([0.9]).double())
+    assert -450 < far.item() < -430  # and not minus infinity
 
 
 def test_students_t_and_gaussians_have_the_densities_that_scipy_gives():

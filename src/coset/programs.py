@@ -120,14 +120,15 @@ class Programs:
             q: inference trace, whose values are replayed; None replays nothing.
             replay: values to replay in place of those of `q`.
             fixed_parameters: let no gradient reach the parameters.
-            observed: values to condition on; those of the batch where None. With `{}` items are drawn.
+            observed: values to condition on; those of the batch where None, and of views that it lacks, what `q` noted
+                under their names. With `{}` items are drawn.
             shape: (B, N); that of the batch where None.
             temperature: scales the spread of draws, see `Trace`.
 
         Raises:
             DataError: The batch lacks a view of the items that the model observes.
         """
-        given = self._seen() if observed is None else observed
+        given = self._seen({} if q is None else q.noted) if observed is None else observed
         p = Trace(
             given,
             q if replay is None else replay,
@@ -139,13 +140,14 @@ class Programs:
             self.model.generate(p, self.batch.shape if shape is None else shape)
         return p
 
-    def _seen(self) -> dict[str, Tensor]:
-        """What the batch holds of the sites that the model observes."""
-        values = self.batch.values
+    def _seen(self, noted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the batch holds of the sites that the model observes, or else the inference program noted of them."""
+        values = {**noted, **self.batch.values}
         for name in self.model.observed:
             if name not in values:
                 raise DataError(
-                    f"{type(self.model).__name__} observes {name!r}, which the batch lacks; {nearest(name, values)}; "
+                    f"{type(self.model).__name__} observes {name!r}, which the batch lacks; "
+                    f"{nearest(name, self.batch.values)}; "
                     "give it as a view: SetBatch(x, views={...}), or table.with_view(name, items)"
                 )
         return {name: values[name] for name in self.model.observed}

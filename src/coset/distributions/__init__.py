@@ -22,6 +22,7 @@ from coset.distributions.gaussian import (
     raw_width,
     standard_normal,
 )
+from coset.distributions.logistic import DiscretizedLogistic
 from coset.distributions.mixtures import AggregateNormal, MixtureNormal
 from coset.distributions.operations import centre, is_discrete, select
 
@@ -30,6 +31,7 @@ __all__ = [
     "SCALE_FLOOR",
     "AggregateNormal",
     "Discrete",
+    "DiscretizedLogistic",
     "MixtureNormal",
     "StraightThroughBernoulli",
     "StraightThroughOneHot",
