@@ -16,7 +16,7 @@ from coset.metrics import ImageClassifier, load_or_train_classifier
 from coset.runs import Run
 
 SEEDS = (0, 1, 2)
-SHARES = (0.5,)
+SHARES = (0.2, 0.5)
 """Of the combinations that training lacks."""
 TABLES = ("sprites", "mnist")
 """What is looked at, each with recipes that say whose combinations are left out."""

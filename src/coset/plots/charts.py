@@ -182,8 +182,9 @@ def lines(
         across: what the horizontal axis counts; a place of 0 stands left of all others.
         up: what the vertical axis measures.
 
-    >>> lines({"ours": ([100, 1000], [2.0, 1.5], [0.2, 0.1])}, "labels", "error, %").axes[0].get_xlabel()
-    'labels'
+    >>> axes = lines({"ours": ([20, 50], [2.0, 1.5], [0.2, 0.1])}, "labels", "error, %").axes[0]
+    >>> axes.get_xlabel(), [label.get_text() for label in axes.get_xticklabels()]
+    ('labels', ['20', '50'])
     """
     figure = new_figure((5.2, 3.2))
     axes = figure.add_subplot()
@@ -194,8 +195,10 @@ def lines(
             axes.plot(places, heights, linestyle="--", **style)
         else:
             axes.errorbar(places, heights, yerr=spread, capsize=3, **style)
-    least = min(place for places, *_ in series.values() for place in places if place > 0)
-    axes.set_xscale("symlog", linthresh=least)
+    told = sorted({place for places, *_ in series.values() for place in places})
+    axes.set_xscale("symlog", linthresh=min(place for place in told if place > 0))
+    axes.set_xticks(told, [f"{place:g}" for place in told])
+    axes.set_xticks([], minor=True)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(across, color=INK, fontsize=9)
     axes.set_ylabel(up, color=INK, fontsize=9)
