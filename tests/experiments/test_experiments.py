@@ -93,6 +93,14 @@ REQUIRED = {
     "unseen-yale-b": {"psnr", "psnr_additive", "psnr_low_rank", "r2", "by_split"},
     "unseen-il2": {"r2", "r2_additive", "r2_low_rank", "inside_90_percent_intervals"},
     "unseen-tables": {"worst_gap", "mean_gap", "tables"},
+    "generalisation": {
+        f"{figure}{part}_{table}_{way}_{share}"
+        for figure in ("error", "error_seen", "composed", "real")
+        for part in ("", "_sd")
+        for table in ("sprites", "mnist")
+        for way in ("vae", "beta_vae", "hfvae", "contexts")
+        for share in (20, 50)
+    },
     "unseen-sprites": {
         f"read_{way}_{split}"
         for way in ("acting", "free", "vae", "beta_vae", "nearest", "real")
