@@ -21,8 +21,9 @@ class Grey(Transform):
     Raises:
         ConfigurationError: The items are not of three channels.
 
-    >>> Grey((3, 1, 1))(torch.tensor([[[[1.0]], [[0.0]], [[0.0]]]])).flatten().tolist()
-    [0.299..., 0.299..., 0.299...]
+    >>> made = Grey((3, 1, 1))(torch.tensor([[[[1.0]], [[0.0]], [[0.0]]]]))
+    >>> [round(value, 3) for value in made.flatten().tolist()]
+    [0.299, 0.299, 0.299]
     """
 
     weights: Tensor
