@@ -241,7 +241,7 @@ def test_items_that_a_likelihood_does_not_take_are_refused(name, x, match):
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ("negative-binomal", "nothing is called 'negative-binomal'.*NegativeBinomial"),
+        ("negative-binomal", "nothing is called 'negative-binomal'.*did you mean 'negative-binomial'"),
         ({"class": "Gaussian", "skale": 1.0}, "no option 'skale'.*scale"),
         ({"class": "Gaussian", "scale": "row"}, "expected a number, or one of"),
         ({"class": "Gaussian", "scale": 0.0}, "scale: expected a number above"),

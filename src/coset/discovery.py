@@ -103,6 +103,40 @@ def find_class(name: str, *packages: str) -> Any:
     raise ConfigurationError(f"nothing is called {name!r}; {nearest(str(name), sorted(known))}{missing}")
 
 
+def find_named(given: Any, package: str, base: type, what: str) -> tuple[Any, dict[str, Any]]:
+    """The class, and the options, of what is given by its name, or as `{"class": NAME, option: value}`.
+
+    Args:
+        given: capitals and hyphens in the name don't count.
+        package: whose files define it, such as `coset.networks.actions`.
+        base: of all that is meant.
+        what: how errors call it.
+
+    Raises:
+        ConfigurationError: Nothing is called so.
+
+    >>> from coset.networks.transforms.base import Transform
+    >>> find_named({"class": "patch-shuffle", "side": 2}, "coset.networks.transforms", Transform, "transform")
+    (<class 'coset.networks.transforms.patch_shuffle.PatchShuffle'>, {'side': 2})
+    """
+    options = dict(given) if isinstance(given, Mapping) else {"class": given}
+    name = str(options.pop("class", ""))
+    known = {found.lower(): made for found, made in classes(package, base).items()}
+    if (key := name.lower().replace("-", "")) not in known:
+        words = sorted(hyphenated(made.__name__) for made in known.values())
+        raise ConfigurationError(f"{what}: nothing is called {name!r}; {nearest(name, words)}")
+    return known[key], options
+
+
+def hyphenated(name: str) -> str:
+    """The name of a class as users write it.
+
+    >>> hyphenated("NegativeBinomial")
+    'negative-binomial'
+    """
+    return re.sub("(?<!^)(?=[A-Z])", "-", name).lower()
+
+
 def build(specification: Any, *packages: str) -> Any:
     """Turn `{"class": NAME, option: value, ...}` into an object, and likewise what stands inside of it.
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from coset.datasets import street_digits
 from coset.datasets.cifar10 import CIFAR10
 from coset.datasets.street_digits import HUES, StreetDigits
 from coset.errors import ConfigurationError
+from coset.networks.transforms.grey import luminance
 
 pytestmark = pytest.mark.usefixtures("single")
 
@@ -36,6 +39,11 @@ def test_pictures_and_factors(splits):
     assert set(train.column("brighter")) == {"digit", "wall"}
 
 
+def test_no_two_parts_are_drawn_by_the_same_random_numbers(splits):
+    hues = [table.column("hue")[:40] for table in splits.values()]
+    assert all(sum(map(int.__eq__, one, two)) < 20 for one, two in pairwise(hues))
+
+
 def test_hue_is_that_of_the_wall(splits):
     """The corners above and below show the wall, of whose colour the hue is computed in another way."""
     train = splits["train"]
@@ -49,7 +57,7 @@ def test_a_digit_differs_from_its_wall_in_luminance_as_is_said():
     generator = torch.Generator().manual_seed(0)
     wall = torch.rand(1000, 3, 1, 1, generator=generator)
     paint, brighter = street_digits._mix(wall, generator)
-    difference = (street_digits._luminance(paint) - street_digits._luminance(wall)).flatten()
+    difference = (luminance(paint) - luminance(wall)).flatten()
     assert paint.min() >= 0 and paint.max() <= 1
     assert torch.equal(difference > 0, brighter) and 0.4 < brighter.double().mean() < 0.6
     assert difference.abs().min() > street_digits.CONTRAST - 1e-5

@@ -62,7 +62,7 @@ def test_blur_keeps_what_is_even_and_evens_out_what_is_not():
         ((8,), {}, "expected images"),
         ((1, 8, 8), {"transform": "grey"}, r"expected images \[3, H, W\]"),
         ((8, 8), {"transform": {"class": "blur", "width": 4.0}}, "below a third of the side"),
-        ((8, 8), {"transform": "patch-shufle"}, "did you mean 'PatchShuffle'"),
+        ((8, 8), {"transform": "patch-shufle"}, "did you mean 'patch-shuffle'"),
         ((8, 8), {"transform": None}, "that is a VAE"),
         ((8, 8), {"clusters": 1}, "expected 2 or more"),
         ((8, 8), {"kept_dim": 0}, "kept_dim: expected a whole number from 1 up"),

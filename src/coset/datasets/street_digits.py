@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from coset.data.files import DataFile
@@ -14,6 +13,8 @@ from coset.datasets.base import DataSet
 from coset.datasets.bases import Base, base_images
 from coset.datasets.cifar10 import CIFAR10, Form
 from coset.errors import ConfigurationError
+from coset.networks.placing import glimpse, place
+from coset.networks.transforms.grey import luminance
 
 BLOCK = 2048  # pictures composed at a time
 SIDE = 32  # of a picture, as SVHN's
@@ -27,7 +28,6 @@ PATCH = (6, 16)
 """Smallest and largest side of the patch of a photograph that a wall is enlarged from, in pixels."""
 CONTRAST = 0.25
 """Least difference in luminance between a digit and the wall."""
-LUMINANCE = (0.299, 0.587, 0.114)
 NEIGHBOURS = ("neither", "left", "right", "both")
 
 
@@ -98,11 +98,14 @@ class StreetDigits(DataSet):
         """
         digits = base_images(self.base, seed=self.seed).load_splits()
         walls = CIFAR10(self.photographs, seed=self.seed).load_splits()
-        return {name: self._compose(digits[name], walls[name], getattr(self, name)) for name in digits}
+        return {
+            name: self._compose(digits[name], walls[name], getattr(self, name), stream)
+            for stream, name in enumerate(digits)
+        }
 
-    def _compose(self, table: FactorTable, walls: FactorTable, n: int) -> FactorTable:
-        """Draw n pictures, block by block."""
-        generator = torch.Generator().manual_seed(self.seed)
+    def _compose(self, table: FactorTable, walls: FactorTable, n: int, stream: int) -> FactorTable:
+        """Draw n pictures, block by block, by random numbers that no other part is drawn by."""
+        generator = torch.Generator().manual_seed(3 * self.seed + stream)
         (factor, values), *_ = table.values.items()
         items = torch.empty(n, 3, SIDE, SIDE, dtype=torch.uint8)
         columns: dict[str, list[Any]] = {factor: [], "hue": [], "brighter": [], "neighbours": []}
@@ -139,13 +142,8 @@ def _write(images: Tensor, beside: Tensor, generator: torch.Generator) -> Tensor
     across = _uniform(-1.5, 1.5, count, 3, generator=generator)
     across[:, 1:] += torch.tensor([-1.0, 1.0]) * height[:, None] * _uniform(0.5, 0.6, count, 2, generator=generator)
     down = _uniform(-1.5, 1.5, count, 3, generator=generator)
-    # What a pixel of the picture shows of an image, whose sides are from −1 to 1.
-    scale = (SIDE / height)[:, None].expand(-1, 3)
-    shift = torch.stack([across, down], -1) * (-2 / height)[:, None, None]  # [n, 3, 2]
-    none = torch.zeros_like(scale)
-    rows = [torch.stack([scale, none, shift[..., 0]], -1), torch.stack([none, scale, shift[..., 1]], -1)]
-    grid = F.affine_grid(torch.stack(rows, 2).flatten(0, 1), [3 * count, 1, SIDE, SIDE], align_corners=False)
-    ink = F.grid_sample(images.flatten(0, 1).unsqueeze(1), grid, align_corners=False).view(count, 3, SIDE, SIDE)
+    where = torch.stack([across + SIDE / 2, down + SIDE / 2, height[:, None].expand(-1, 3)], -1) / SIDE
+    ink = place(images, where, SIDE)  # [n, 3, 32, 32]
     there = torch.cat([torch.ones(count, 1, dtype=torch.bool), beside], 1)
     return (ink * there[..., None, None]).amax(1).clamp(0, 1)
 
@@ -155,11 +153,8 @@ def _build(walls: FactorTable, hue: Tensor, generator: torch.Generator) -> Tenso
     count = len(hue)
     photographs = walls.x(torch.randint(len(walls), (count,), generator=generator))
     size = _uniform(*PATCH, count, generator=generator) / SIDE  # share of the photograph's side
-    shift = _uniform(-1, 1, count, 2, generator=generator) * (1 - size)[:, None]
-    none = torch.zeros_like(size)
-    rows = [torch.stack([size, none, shift[:, 0]], -1), torch.stack([none, size, shift[:, 1]], -1)]
-    grid = F.affine_grid(torch.stack(rows, 1), [count, 3, SIDE, SIDE], align_corners=False)
-    grey = _luminance(F.grid_sample(photographs, grid, align_corners=False)).unsqueeze(1)
+    centre = 0.5 + _uniform(-0.5, 0.5, count, 2, generator=generator) * (1 - size - 1 / SIDE)[:, None]
+    grey = glimpse(luminance(photographs), torch.cat([centre, size[:, None]], 1).unsqueeze(1), SIDE)  # [n, 1, 32, 32]
     degrees = torch.tensor(HUES)[hue] + _uniform(-JITTER, JITTER, count, generator=generator)
     colour = _colours(
         degrees, _uniform(0.4, 0.9, count, generator=generator), _uniform(0.3, 0.9, count, generator=generator)
@@ -171,10 +166,10 @@ def _build(walls: FactorTable, hue: Tensor, generator: torch.Generator) -> Tenso
 def _mix(wall: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Colours of digits `[n, 3, 1, 1]` on their walls, of any hue, and whether they are brighter than these `[n]`."""
     count = len(wall)
-    behind = _luminance(wall).mean((1, 2))
+    behind = luminance(wall).mean((1, 2))
     hue = _uniform(0, 360, count, generator=generator)
     colour = _colours(hue, _uniform(0, 0.6, count, generator=generator), torch.ones(count))
-    bright = _luminance(colour)[:, 0, 0]
+    bright = luminance(colour)[:, 0, 0]
     # Colours darker than the wall, and brighter, by enough: to black they shrink, to white they fade.
     brighter = torch.rand(count, generator=generator) < 0.5
     brighter = torch.where(behind < CONTRAST + 0.05, True, torch.where(behind > 0.95 - CONTRAST, False, brighter))
@@ -183,11 +178,6 @@ def _mix(wall: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     shrunk = colour * (wanted / bright).clamp(max=1)[:, None, None, None]
     fade = ((wanted - bright) / (1 - bright).clamp_min(1e-6)).clamp(0, 1)[:, None, None, None]
     return shrunk + fade * (1 - shrunk), brighter
-
-
-def _luminance(x: Tensor) -> Tensor:
-    """Of colours `[n, 3, H, W]`: `[n, H, W]`."""
-    return (x * x.new_tensor(LUMINANCE)[:, None, None]).sum(1)
 
 
 def _colours(degrees: Tensor, saturation: Tensor, value: Tensor) -> Tensor:

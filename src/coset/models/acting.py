@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
-from coset.discovery import classes
+from coset.discovery import find_named
 from coset.errors import ConfigurationError, nearest
 from coset.networks.actions.base import Action
 from coset.networks.actions.plane import do_in_turn
@@ -164,9 +164,5 @@ def _one_of(logits: Tensor) -> OneHotCategorical:
 
 def _build(given: Any, item_shape: Sequence[int]) -> Action:
     """An action from its name, or from its class and options."""
-    options = dict(given) if isinstance(given, Mapping) else {"class": given}
-    known = {name.lower(): found for name, found in classes("coset.networks.actions", Action).items()}
-    name = str(options.pop("class", "")).lower()
-    if name not in known:
-        raise ConfigurationError(f"actions: nothing is called {name!r}; {nearest(name, sorted(known))}")
-    return known[name](item_shape, **options)
+    made, options = find_named(given, "coset.networks.actions", Action, "actions")
+    return made(item_shape, **options)

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
 from coset.batch import SetBatch
-from coset.discovery import classes
+from coset.discovery import find_named
 from coset.distributions import standard_normal
-from coset.errors import ConfigurationError, DataError, ShapeError, nearest
+from coset.errors import ConfigurationError, DataError, ShapeError
 from coset.models.base import Model
 from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -175,9 +175,9 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
         if not given:
             raise ConfigurationError("compose: give items to take something from, lost or kept; to draw both, sample")
         codes = {name: torch.cat(list(self._codes(name, items))) for name, items in given.items()}
-        if len(sizes := {name: len(code) for name, code in codes.items()}) > 1 and len({*sizes.values()}) > 1:
-            raise ShapeError(f"compose: expected as many items for lost as for kept, got {sizes}")
-        count = len(next(iter(codes.values())))
+        count, *others = (len(code) for code in codes.values())
+        if others not in ([], [count]):
+            raise ShapeError(f"compose: expected as many items for lost as for kept, got {count} and {others[0]}")
         return self.decode((count, 1), replay=codes)[:, 0]
 
     def _codes(self, name: str, items: Any) -> Any:
@@ -220,11 +220,5 @@ def _build(given: TransformName, item_shape: tuple[int, ...]) -> Transform:
     """A transform from its name, from its class and options, or around a function."""
     if callable(given):
         return _Own(given)
-    options = dict(given) if isinstance(given, Mapping) else {"class": given}
-    known = {name.lower(): made for name, made in classes("coset.networks.transforms", Transform).items()}
-    name = str(options.pop("class", ""))
-    if (key := name.lower().replace("-", "")) not in known:
-        raise ConfigurationError(
-            f"transform: nothing is called {name!r}; {nearest(name, sorted(made.__name__ for made in known.values()))}"
-        )
-    return known[key](item_shape, **options)
+    made, options = find_named(given, "coset.networks.transforms", Transform, "transform")
+    return made(item_shape, **options)

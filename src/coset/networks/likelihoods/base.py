@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, LogNormal
 
-from coset.discovery import classes
+from coset.discovery import find_named, hyphenated
 from coset.distributions import at_least_single
 from coset.errors import ConfigurationError, nearest
 from coset.networks.likelihoods.reading import Reading
@@ -84,7 +83,7 @@ class Likelihood(nn.Module, ABC):
     @property
     def kind(self) -> str:
         """Its name as a user gives it, such as `negative-binomial`."""
-        return re.sub("(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        return hyphenated(type(self).__name__)
 
     @property
     def scale(self) -> Tensor:
@@ -159,13 +158,7 @@ def find_likelihood(given: LikelihoodName) -> tuple[type[Likelihood], dict[str, 
     >>> find_likelihood("negative-binomial")[0].__name__
     'NegativeBinomial'
     """
-    options = dict(given) if isinstance(given, Mapping) else {"class": given}
-    name = str(options.pop("class", ""))
-    known = {found.lower(): made for found, made in classes("coset.networks.likelihoods", Likelihood).items()}
-    if (key := name.lower().replace("-", "")) not in known:
-        words = sorted(made.__name__ for made in known.values())
-        raise ConfigurationError(f"likelihood: nothing is called {name!r}; {nearest(name, words)}")
-    return known[key], options
+    return find_named(given, "coset.networks.likelihoods", Likelihood, "likelihood")
 
 
 def build_likelihood(
