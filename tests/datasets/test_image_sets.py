@@ -12,7 +12,7 @@ from coset.datasets.black_white import BlackWhite
 from coset.datasets.digits import Digits
 from coset.datasets.mnist import MNIST
 from coset.datasets.rotated import Rotated, rotate
-from coset.errors import ConfigurationError, DataFileError, ShapeError
+from coset.errors import ConfigurationError, DataError, DataFileError, ShapeError
 
 
 @pytest.fixture
@@ -172,6 +172,18 @@ def test_rotated_brought_upright_is_the_base(tiny_mnist, base, angles):
         else:  # the corners are lost
             torch.testing.assert_close(back.mean((1, 2)), upright.x().mean((1, 2)), atol=0.25, rtol=0)
             assert not torch.equal(turned.x(), upright.x())
+
+
+def test_rotated_keeps_the_values_that_are_asked_for():
+    splits = Rotated("digits", 2, keep=[7, 3]).load_splits()
+    for name, table in Rotated("digits", 2).load_splits().items():
+        kept = splits[name]
+        assert kept.values == {"digit": [3, 7], "rotation": [0, 180]}
+        for digit in (3, 7):
+            one, other = (part.where(digit=digit, rotation=180) for part in (kept, table))
+            assert torch.equal(one.items, other.items)
+    with pytest.raises(DataError, match="'digit' is never 11"):
+        Rotated("digits", keep=[3, 11]).load()
 
 
 def test_no_base_image_is_in_two_splits(tiny_mnist):

@@ -21,14 +21,19 @@ SMALL |= {
     "digit_features": 8,
     "channels": (2, 3),
     "digit_channels": (2, 3),
+    "transform": lambda x: x.flip(-1),
+    "lost_dim": 2,
+    "kept_dim": 2,
 }
 NAMES = ["VAE", "NeuralStatistician", "ContextAwareLearner", "ClassStyle", "IntrinsicFaces", "MultiDigit", "TopicModel"]
+NAMES += ["AuxiliaryTaskVAE"]
 NORMS = {"TopicModel": ("batch",)}
 KINDS = [(name, norm, {}) for name in NAMES for norm in NORMS.get(name, ("batch", "layer", "none"))]
 KINDS += [("ContextAwareLearner", "batch", {"pooling": "mean"}), ("NeuralStatistician", "batch", {"pooling": "mean"})]
 KINDS += [("NeuralStatistician", "batch", {"pooling": "size", "layers": 2})]
 KINDS += [("VAE", "batch", {"item_shape": (8, 8)}), ("ContextAwareLearner", "batch", {"item_shape": (8, 8)})]
 KINDS += [("ContextAwareLearner", "batch", {"infer_a": "any"})]
+KINDS += [("AuxiliaryTaskVAE", "batch", {"item_shape": (8, 8), "clusters": None})]
 
 
 def test_every_model_is_tried():

@@ -1,5 +1,6 @@
 """Images at evenly spaced angles: what is shown and how it is turned are two factors of every item."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class Rotated(Derived):
         angles: How many angles; a divisor of 360.
         validation: Training images held out of the base, as a number or a fraction; by default as in the base.
         seed: Chooses which are held out.
+        keep: Values of the base's factor whose images are kept; all where None.
 
     Raises:
         ConfigurationError: The angles do not divide 360 degrees, or there is no such base.
@@ -40,6 +42,7 @@ class Rotated(Derived):
     angles: int = 4
     validation: int | float | None = None
     seed: int = 0
+    keep: Sequence[int] | None = None
 
     def __post_init__(self):
         if self.angles < 1 or 360 % self.angles:
@@ -54,7 +57,16 @@ class Rotated(Derived):
         return f"rotated-{self.base}"
 
     def derive(self, table: FactorTable) -> FactorTable:
-        """Items in the type of the base, angle after angle."""
+        """Items in the type of the base, angle after angle.
+
+        Raises:
+            DataError: A value to keep does not occur.
+        """
+        if self.keep is not None:
+            (factor, _), *_ = table.values.items()
+            for value in self.keep:
+                table.where(**{factor: value})  # there are some
+            table = table[[value in self.keep for value in table.column(factor)]].recode()
         degrees = range(0, 360, 360 // self.angles)
         items = torch.empty(self.angles, len(table), *table.item_shape, dtype=table.items.dtype)
         for turned, angle in zip(items, degrees, strict=True):

@@ -186,6 +186,29 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
             yield self.encode(SetBatch(x.unsqueeze(1)))[name].value
 
     @inference
+    def place(self, items: Any, seed: int) -> dict[str, Tensor]:
+        """Items `transformed` `[n, *item_shape]`, and what each code knows of them, `lost` and `kept`, `[n, D]`.
+
+        Codes are centres of posteriors. What is random in the transform is drawn anew for each item, as in training,
+        from this seed, while other questions have it stand still.
+
+        Raises:
+            ConfigurationError: The model has no transform.
+        """
+        if self.transform is None:
+            raise ConfigurationError("place: without a transform there is nothing to place; items have one code")
+        found: dict[str, list[Tensor]] = {"transformed": [], "lost": [], "kept": []}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.transform.train()
+            for x in self.read_blocks(items):
+                made = self._transformed(x.unsqueeze(1))
+                q = self.encode(SetBatch(x.unsqueeze(1), views={"transformed": made}))
+                for name, values in (("transformed", made), *((name, q[name].value) for name in self.codes)):
+                    found[name].append(values[:, 0])
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+    @inference
     def classify(self, items: Any) -> Tensor:
         """Probabilities q(y | x) of the clusters of items `[n, *item_shape]`: `[n, k]`.
 

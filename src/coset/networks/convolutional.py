@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -88,14 +89,19 @@ class ConvolutionalEncoder(nn.Module):
         return self.output(self.layers(x))
 
 
-def strided(item_shape: Sequence[int], features: int, channels: Sequence[int], norm: Normalization) -> nn.Sequential:
+def strided(
+    item_shape: Sequence[int], features: int, channels: Sequence[int], norm: Normalization, residual: bool = False
+) -> nn.Sequential:
     """A plain chain: a 3 × 3 convolution of stride 2 for each of `channels`, then one linear layer.
 
-    Maps images `[n, channels, H, W]` to `[n, features]`.
+    With `residual` there is a residual block before that, where maps are smallest. Maps images `[n, channels, H, W]` to
+    `[n, features]`.
     """
     colours, height, width = item_shape
     last = channels[-1] * _sides(height, len(channels) + 1)[-1] * _sides(width, len(channels) + 1)[-1]
-    body = convolutions(colours, channels, norm=norm)
+    body = [*convolutions(colours, channels, norm=norm)]
+    if residual:
+        body += [ResidualBlock(channels[-1], norm), normalization(norm, channels[-1], image=True), nn.ReLU()]
     return nn.Sequential(*body, nn.Flatten(), nn.Linear(last, features), normalization(norm, features), nn.ReLU())
 
 
@@ -116,6 +122,25 @@ def convolutions(
         ]
         chain += [nn.ReLU()]
     return nn.Sequential(*chain)
+
+
+def widening(inputs: int, item_shape: Sequence[int], channels: Sequence[int], norm: Normalization) -> nn.Sequential:
+    """The mirror of `strided` with a residual block: that block, then a 3 × 3 convolution for each doubling of sides.
+
+    Maps vectors `[n, inputs]` to images `[n, channels, H, W]`. Sides grow linearly, against checkerboard patterns;
+    convolutions come before that, where they cost a quarter, but for the last one.
+    """
+    outputs, height, width = item_shape
+    (first, *sizes) = zip(*(_sides(side, len(channels) + 1)[::-1] for side in (height, width)), strict=True)
+    body: list[nn.Module] = [
+        nn.Linear(inputs, channels[-1] * math.prod(first)),
+        nn.Unflatten(1, (channels[-1], *first)),
+    ]
+    body += [ResidualBlock(channels[-1], norm)]
+    for (before, after), size in zip(pairwise([*reversed(channels), outputs]), sizes, strict=True):
+        grow = [_convolution(2, before, after), nn.Upsample(size=size, mode="bilinear", align_corners=False)]
+        body += [normalization(norm, before, image=True), nn.ReLU(), *(grow if size != sizes[-1] else grow[::-1])]
+    return nn.Sequential(*body)
 
 
 class ConvolutionalDecoder(nn.Module):

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError
-from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided
+from coset.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder, strided, widening
 from coset.networks.likelihoods.reading import InUnits, Reading
 from coset.networks.mlp import MLP, ResidualMLP, layers
 from coset.networks.normalization import Normalization, normalization
 from coset.shapes import for_present, is_series
 
-Architecture = Literal["convolutional", "series", "strided", "dense", "plain", "none"]
+Architecture = Literal["convolutional", "compact", "series", "strided", "dense", "plain", "none"]
 
 
 def _as_image(item_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -44,13 +44,13 @@ def default_architecture(item_shape: Sequence[int]) -> Architecture:
     """Convolutions for images, and for series that are long enough, dense layers for vectors."""
     if is_series(item_shape):
         return "series" if item_shape[1] >= 8 else "dense"
-    return "dense" if len(item_shape) == 1 else "convolutional"
+    return "dense" if len(item_shape) == 1 else "compact"
 
 
 def _check_sizes(item_shape: Sequence[int], architecture: str, channels: Sequence[int]) -> None:
     if not item_shape or min(item_shape) < 1:
         raise ConfigurationError(f"item_shape: expected sizes from 1 up, such as (28, 28), got {tuple(item_shape)}")
-    needed = architecture in ("convolutional", "series", "strided")
+    needed = architecture in ("convolutional", "compact", "series", "strided")
     if any(width < 1 for width in channels) or (needed and not len(channels)):
         raise ConfigurationError(f"channels: expected one number from 1 up for each group, got {list(channels)}")
 
@@ -61,10 +61,12 @@ class ItemEncoder(nn.Module):
     Args:
         item_shape: `(D,)`, `(C, L)`, `(H, W)` or `(C, H, W)`.
         features: size of the feature vector.
-        architecture: `convolutional` for images, or `strided`, some ten times cheaper: one convolution of stride 2 for
-            each of `channels`, and a plain decoder of `features` units. For `[channels, length]` `series`, the same
-            convolutions along the length. For anything `dense`, residual blocks of `features` units, `plain`, a chain
-            of layers of `channels` and then `features` units, or `none`, items as they are.
+        architecture: for images `compact`, a convolution of stride 2 for each of `channels` and a residual block, with
+            a decoder that is its mirror; `convolutional`, the published residual blocks at all sizes, seven times
+            dearer; or `strided`, convolutions of stride 2 alone, with a plain decoder of `features` units. For
+            `[channels, length]` `series`, residual blocks along the length. For anything `dense`, residual blocks of
+            `features` units, `plain`, a chain of layers of `channels` and then `features` units, or `none`, items as
+            they are.
         channels: channels of the convolutional groups, or units of the plain layers before the last.
         norm: `batch`, `layer` or `none`.
         reading: what it sees of items, such as numbers in units of their own; items as they are where None.
@@ -98,9 +100,9 @@ class ItemEncoder(nn.Module):
             case "series":
                 self.input_shape = _as_series(self.reading.shape)
                 self.network = ConvolutionalEncoder(self.input_shape, features, channels, norm)
-            case "strided":
+            case "strided" | "compact":
                 self.input_shape = _as_image(self.reading.shape)
-                self.network = strided(self.input_shape, features, channels, norm)
+                self.network = strided(self.input_shape, features, channels, norm, architecture == "compact")
             case "dense":
                 self.network = ResidualMLP(size, features, norm=norm)
             case "plain":
@@ -137,11 +139,11 @@ class ItemDecoder(nn.Module):
         self.item_shape = tuple(item_shape)
         size = math.prod(self.item_shape)
         match architecture:
-            case "convolutional" | "series":
+            case "convolutional" | "series" | "compact":
                 body = [MLP(inputs, hidden, hidden, norm), normalization(norm, hidden), nn.ReLU()]
-                made = _as_image(self.item_shape) if architecture == "convolutional" else _as_series(self.item_shape)
-                out: nn.Module = ConvolutionalDecoder(hidden, made, channels, norm)
-                self.network = nn.Sequential(*body, out)
+                made = (_as_series if architecture == "series" else _as_image)(self.item_shape)
+                mirror = widening if architecture == "compact" else ConvolutionalDecoder
+                self.network = nn.Sequential(*body, mirror(hidden, made, channels, norm))
             case "dense":
                 self.network = nn.Sequential(ResidualMLP(inputs, hidden, norm=norm), nn.Linear(hidden, size))
             case "plain" | "strided":

@@ -53,7 +53,7 @@ def run_demo(output: Path) -> Outcome:
     run, _ = train_run("demo", output)
     result = score_composition(run, temperature=1.0, samples=250, runs=1, seed=0)
     picture = output / "composition.png"
-    plots.save(composition_picture(run, digit=3, rotation=90, seed=0), picture)
+    plots.save(composition_picture(run, 3, 90, seed=0), picture)
     report = (
         f"{result.table()}\n\npicture: {picture}\ntook {time.monotonic() - started:.0f} s\n"
         f"composition accuracy: mean {result.mean:.1f} %, worst cell {result.worst:.1f} %"
@@ -127,15 +127,15 @@ def _rotated_readers(run: Run) -> dict[str, Callable[[Tensor], Tensor]]:
     }
 
 
-def composition_picture(run: Run, digit: int, rotation: int, seed: int, rows: int = 8, width: int = 10) -> Any:
-    """Thesis figure 6.7, paper figure 3: a digit's set, an angle's set, and sets that combine them."""
+def composition_picture(run: Run, *values: Any, seed: int, rows: int = 8, width: int = 10) -> Any:
+    """Thesis figure 6.7, paper figure 3: a set with each context at its value, and sets that combine them."""
     torch.manual_seed(seed)
     table = run.splits["test"]
-    first, second = (
-        _pick(table.where(**{name: value}), width) for name, value in (("digit", digit), ("rotation", rotation))
-    )
-    drawn = run.model.compose(digit=first, rotation=second, n=rows * width).cpu()
-    return plots.composition(first, second, drawn.view(rows, width, *drawn.shape[1:]))
+    shown = {
+        name: _pick(table.where(**{name: value}), width) for name, value in zip(run.model.contexts, values, strict=True)
+    }
+    drawn = run.model.compose(**shown, n=rows * width).cpu()
+    return plots.composition(*shown.values(), drawn.view(rows, width, *drawn.shape[1:]))
 
 
 def rotated_mnist(request: Request, seeds: Sequence[int] = (0,)) -> Outcome:
@@ -178,11 +178,11 @@ def rotated_mnist(request: Request, seeds: Sequence[int] = (0,)) -> Outcome:
     full = tables[1.0]
     pictures = {
         "table": plots.heatmap(full["cells"], full["rows"], full["columns"], title="composition accuracy, %"),
-        "composed": composition_picture(run, digit=5, rotation=90, seed=seed),
+        "composed": composition_picture(run, 5, 90, seed=seed),
         "sets": plots.grid(training_sets(run, seed)),
         "sampled": _neither_and_both(run, seed),
         "curves": curves(run),
-        "paper-design-composed": composition_picture(paper, digit=5, rotation=90, seed=seed),
+        "paper-design-composed": composition_picture(paper, 5, 90, seed=seed),
     }
     return request.write(figures, pictures, [run, *more, paper], _line(figures))
 
