@@ -43,7 +43,8 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
     q(lost | x) q(kept | x̂): what is kept is read from the transformed item alone, and has to explain it alone, so it
     cannot know what the transform destroyed; what is lost need not know the rest, which would cost divergence.
 
-    With clusters, q(y | x) q(lost | x, y), and the prior of what is lost is a mixture, of one Gaussian a cluster.
+    With clusters, q(y | x) q(lost | x), and the prior of what is lost is a mixture, of one Gaussian a cluster. Clusters
+    are summed over exactly unless an objective says otherwise; as nothing but a prior reads them, that costs little.
     Without a transform there is no auxiliary task, nor is anything kept: a mixture-prior autoencoder (GMVAE, VaDE).
 
     Args:
@@ -104,12 +105,14 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
         self.item_sites = self.codes = ("lost",) if transform is None else ("lost", "kept")
         if clusters is not None:
             self.discrete, self.given = {"cluster": clusters}, MappingProxyType({"code": "cluster"})
+            drawn = {"cluster": "enumerate"} | dict.fromkeys(self.codes, "sample")  # codes once for all clusters
+            self.default_objective = MappingProxyType({"class": "EvidenceLowerBound", "discrete": drawn})
         architecture = architecture or default_architecture(self.item_shape)
         networks = features, architecture, channels, norm
         self.likelihood = build_likelihood(likelihood, self.item_shape, units)
         self.encoder = ItemEncoder(self.item_shape, *networks, self.likelihood.reading)
         self.cluster_posterior = None if clusters is None else nn.Linear(self.encoder.features, clusters)
-        self.lost_posterior = GaussianHead(self.encoder.features + (clusters or 0), None, lost_dim)
+        self.lost_posterior = GaussianHead(self.encoder.features, None, lost_dim)
         self.lost_prior = None if clusters is None else GaussianHead(clusters, None, lost_dim)
         decoded = lost_dim
         if transform is not None:
@@ -121,7 +124,7 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
         self.decoder = ItemDecoder(decoded, self.likelihood.parameter_shape, *networks)
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
-        """q(kept | x̂) q(y | x) q(lost | x, y); equation 6, and before equation 11."""
+        """q(kept | x̂) q(y | x) q(lost | x); equation 6, and before equation 11."""
         if self.transform is not None:
             transformed = batch.views.get("transformed")
             transformed = self._transformed(batch.x) if transformed is None else transformed
@@ -129,8 +132,7 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
             q.sample("kept", self.kept_posterior(self.kept_encoder(transformed, q.mask)))
         features = self.encoder(batch.x, q.mask)  # [B, N, F]
         if self.cluster_posterior is not None:
-            logits = self.cluster_posterior(features)
-            features = join(features, q.sample("cluster", OneHotCategorical(logits=logits, validate_args=False)))
+            q.sample("cluster", OneHotCategorical(logits=self.cluster_posterior(features), validate_args=False))
         q.sample("lost", self.lost_posterior(features))
 
     def generate(self, p: Trace, shape: tuple[int, int]) -> Tensor:
