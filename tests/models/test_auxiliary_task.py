@@ -179,6 +179,8 @@ def test_it_trains_is_saved_and_read_back(tmp_path):
     quick = {"steps": 2, "sets": {"batch": 8}, "enable_progress_bar": False}
     model = AuxiliaryTaskVAE.for_data(table, transform={"class": "PatchShuffle", "side": 2}, clusters=3, **SMALL)
     fit(model, table, **quick)
+    with pytest.raises(DataError, match="'cluster' has 3 values, but there are 2 items to learn from"):
+        fit(model, table[:2], **quick)
     model.save_pretrained(tmp_path)
     again = load(tmp_path)
     assert torch.equal(again.reconstruct(table.x()), model.eval().reconstruct(table.x()))

@@ -29,7 +29,7 @@ from coset.training.fingerprint import fingerprint
 from coset.training.keeping_out import choose_completion, keep_out
 from coset.training.launching import run
 from coset.training.module import CHECK_EVERY, Record, SetTraining
-from coset.training.options import build_trainer, check_callable, check_numbers, read_length, set_length
+from coset.training.options import build_trainer, check_callable, check_classes, check_numbers, read_length, set_length
 from coset.training.reporting import EpochLines, WholeBar
 from coset.training.resuming import Kept, check_folder, newest_checkpoint, open_folder
 from coset.writing import whole
@@ -138,6 +138,7 @@ def _train(
     sampler.epoch = 0 if last is None else last.epochs  # workers draw ahead of the start of the epoch
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), _quiet_lightning():
         module = build_module()
+        check_classes(module.model, len(sampler.table))
         model = module.model.train()
         if any(parameter.is_inference() for parameter in model.parameters()):
             raise ConfigurationError("model: it was built in inference mode, and cannot be trained; build it outside")

@@ -13,7 +13,8 @@ from lightning.pytorch.accelerators import CPUAccelerator
 
 from coset.arguments import is_whole
 from coset.data import SetSampler
-from coset.errors import ConfigurationError
+from coset.errors import ConfigurationError, DataError
+from coset.models import Model
 
 MANY_NODES = ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "NODE_RANK", "GROUP_RANK", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
 """Variables by which a launcher on several machines tells each which one it is."""
@@ -51,6 +52,21 @@ def check_seed(seed: Any) -> None:
     """
     if not is_whole(seed) or not 0 <= seed < 2**63:
         raise ConfigurationError(f"seed: expected a whole number from 0 up to 2**63 - 1, got {seed!r}")
+
+
+def check_classes(model: Model, items: int) -> None:
+    """Refuse to find more classes of independent items than there are items to learn from.
+
+    Raises:
+        DataError: There are more.
+    """
+    found = {} if model.contexts else model.discrete
+    for name in found.keys() - model.labels.keys():
+        if found[name] > items:
+            raise DataError(
+                f"site {name!r} has {found[name]} values, but there are {items} items to learn from; build the model "
+                "with fewer, or train on more"
+            )
 
 
 def check_numbers(seed: int, learning_rate: float, patience: int | None, workers: int) -> None:
