@@ -34,6 +34,11 @@ REQUIRED = {
         *("mean", "mean_sd", "worst", "paper_design_mean", "paper_design_worst", "diversity_ratio"),
         *("reconstructed_diversity_ratio", "coverage", "density", "by_seed"),
     },
+    "image-networks": {
+        f"{figure}_{name}"
+        for figure in ("mean", "mean_sd", "worst", "real", "minutes")
+        for name in ("compact", "convolutional", "strided", "dense", "fashion")
+    },
     "rotated-mnist-8": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "hfvae-mnist": {
         f"{figure}_{way}_{data}"
