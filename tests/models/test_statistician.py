@@ -117,7 +117,7 @@ def slow_summary(model, x, keep):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_summary_is_that_of_one_pass_per_candidate(pooling):
-    model = build(pooling, item_shape=(8, 8)).double()
+    model = build(pooling, item_shape=(8, 8), architecture="dense").double()
     sets = torch.rand(2, 12, 8, 8)
     fast = model.summarise(sets, keep=4)
     for part, found in zip(sets, fast, strict=True):
