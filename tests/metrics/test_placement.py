@@ -33,7 +33,9 @@ def placed(table, lost, kept):
     ("lost", "kept", "score"),
     [
         (slice(3, 6), slice(0, 3), 1.0),  # as it should be
+        (slice(0, 3), slice(3, 6), 0.0),  # the other way round
         (slice(0, 6), slice(0, 3), 0.75),  # what is lost knows colours as well
+        (slice(0, 6), slice(0, 6), 0.5),  # nothing was placed
     ],
 )
 def test_score_says_how_much_stands_where_the_transform_wants_it(table, lost, kept, score):
