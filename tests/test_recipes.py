@@ -7,7 +7,7 @@ import yaml
 import coset.models
 from coset.data import FactorTable
 from coset.errors import ConfigurationError
-from coset.recipes import about, load_recipe, recipe_names
+from coset.recipes import about, load_recipe, read_recipe, recipe_names
 from coset.training import fit
 
 pytestmark = pytest.mark.usefixtures("single")
@@ -17,6 +17,7 @@ def synthetic(recipe):
     """Random items of the shape, and with the factors, that the recipe's data has."""
     data, labels = recipe.sections["data"], [*recipe.sections["labels"]]
     sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,), "MultiMNIST": (50, 50), "Newsgroups": (40,)}
+    sides |= dict.fromkeys(("CIFAR10", "StreetDigits"), (3, 32, 32))
     sides["YaleB"] = (data.get("height", 96), data.get("width", 84))
     shape = sides.get(data["class"], (8, 8) if data.get("base") == "digits" else (28, 28))
     codes = torch.arange(32)
@@ -73,6 +74,14 @@ def test_overrides_are_typed():
     assert recipe.sections["training"]["learning_rate"] == 0.002
     assert recipe.sections["sets"] == {"patterns": {"digit": 2, "": 1}, "items": [2, 6], "batch": 32, "batches": None}
     assert recipe.sections["model"]["infer_a"] == "any" and recipe.sections["model"]["z_dim"] == 1
+
+
+@pytest.mark.parametrize("name", ["PatchShuffle", "patch-shuffle"])
+def test_what_a_model_names_may_have_options_and_be_spelt_like_its_class_or_as_words(name):
+    transform = {"class": name, "side": 2}
+    content = {"data": {"class": "CIFAR10"}, "model": {"class": "AuxiliaryTaskVAE", "transform": transform}}
+    recipe = read_recipe("own", content, ["--model.lost_dim=3"])
+    assert recipe.model(FactorTable(torch.rand(4, 3, 8, 8))).transform.side == 2
 
 
 def test_overrides_leave_the_recipe_itself_alone():

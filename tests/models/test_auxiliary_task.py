@@ -159,6 +159,31 @@ def test_composed_items_take_one_code_from_each():
     assert first.shape == one.shape and not torch.equal(first, model.compose(lost=one))  # the other is drawn
 
 
+def test_what_is_lost_is_drawn_from_the_cluster_that_is_asked_for():
+    model = AuxiliaryTaskVAE((8, 8), clusters=3, **SMALL).eval()
+    with torch.no_grad():
+        model.lost_prior.network.weight[0] = torch.tensor([-9.0, 0.0, 9.0])  # where a code's first number lies
+    model.decoder = Told(model.decoder)
+    kept = torch.rand(50, 8, 8)
+    for code, place in ((0, -9), (1, 0), (2, 9)):
+        model.compose(kept=kept, code=code)
+        assert abs(model.decoder.latent[..., 0].mean() - place) < 2
+    model.compose(kept=kept, code=[0, 2] * 25)
+    assert (model.decoder.latent[:, 0, 0].sign() == torch.tensor([-1.0, 1.0] * 25)).double().mean() > 0.9
+
+
+class Told(torch.nn.Module):
+    """A decoder that keeps what it was given."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latent, mask=None):
+        self.latent = latent
+        return self.decoder(latent, mask)
+
+
 def test_questions_that_have_no_answer_are_refused():
     model, grouped = (AuxiliaryTaskVAE((8, 8), **SMALL, **more) for more in ({}, {"transform": None, "clusters": 4}))
     x = torch.rand(3, 8, 8)
@@ -166,6 +191,9 @@ def test_questions_that_have_no_answer_are_refused():
         model.compose(lost=x, kept=x[:2])
     with pytest.raises(ConfigurationError, match="give items to take something from"):
         model.compose()
+    for refused in (model, AuxiliaryTaskVAE((8, 8), clusters=4, **SMALL)):
+        with pytest.raises(ConfigurationError, match="leave lost out, and build the model with clusters"):
+            refused.compose(lost=x, code=1)
     with pytest.raises(ConfigurationError, match="without a transform nothing is kept"):
         grouped.compose(lost=x)
     with pytest.raises(ConfigurationError, match="this model has no clusters"):

@@ -17,12 +17,15 @@ ARGUMENTS = {
     "ContextCycleConsistency": {"site": "context.constant", "fresh": ["z"]},
     "ClassCycleConsistency": {"site": "class"},
     "ConsistencyRegularisation": {"site": "class", "augmentation": RandomCopies()},
+    "InvariantInformation": {"site": "class", "augmentation": RandomCopies()},
     "ItemAgreement": {"groups": ["two_action"]},
     "Penalised": {"bound": EvidenceLowerBound(), "penalties": []},
     "SleepPhase": {"site": "z", "given": ["a"]},
 }
 """Arguments of those that cannot be built without any."""
-ASKED = {"ItemAgreement": "acting", "ClassCycleConsistency": "ClassStyle", "ConsistencyRegularisation": "ClassStyle"}
+ASKED = {"ItemAgreement": "acting"} | dict.fromkeys(
+    ("ClassCycleConsistency", "ConsistencyRegularisation", "InvariantInformation"), "ClassStyle"
+)
 """The model that a penalty is asked of, where it asks for sites of its own."""
 
 

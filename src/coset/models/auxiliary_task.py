@@ -160,15 +160,17 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
         return made.view_as(x)
 
     @inference
-    def compose(self, lost: Any = None, kept: Any = None) -> Tensor:
+    def compose(self, lost: Any = None, kept: Any = None, code: Any = None) -> Tensor:
         """Items `[n, *item_shape]` with what the transform destroys of some items, and what it keeps of others.
 
         Args:
             lost: items `[n, *item_shape]`; what they would lose is taken over, or drawn from the prior where None.
             kept: items `[n, *item_shape]`; what the transform keeps of them is, likewise.
+            code: of the cluster, or clusters `[n]`, from whose prior what is lost is drawn; of any where None.
 
         Raises:
-            ConfigurationError: Neither is given, or the model has no transform.
+            ConfigurationError: Neither is given, or the model has no transform; a cluster beside what determines it, or
+                one that is not there.
             ShapeError: They are not equally many.
         """
         if self.transform is None:
@@ -176,11 +178,17 @@ class AuxiliaryTaskVAE(ItemQueries, Model):
         given = {name: items for name, items in (("lost", lost), ("kept", kept)) if items is not None}
         if not given:
             raise ConfigurationError("compose: give items to take something from, lost or kept; to draw both, sample")
+        if code is not None and (self.lost_prior is None or lost is not None):
+            raise ConfigurationError(
+                "compose: a code says of which cluster to draw what is lost: leave lost out, and "
+                "build the model with clusters"
+            )
         codes = {name: torch.cat(list(self._codes(name, items))) for name, items in given.items()}
         count, *others = (len(code) for code in codes.values())
         if others not in ([], [count]):
             raise ShapeError(f"compose: expected as many items for lost as for kept, got {count} and {others[0]}")
-        return self.decode((count, 1), replay=codes)[:, 0]
+        known = {} if code is None else {"cluster": self.read_value("cluster", code, count, "code")}
+        return self.decode((count, 1), observed=known, replay=codes)[:, 0]
 
     def _codes(self, name: str, items: Any) -> Any:
         """Centres of q(lost | x), or of q(kept | x̂), of blocks of items, `[n, 1, D]`."""

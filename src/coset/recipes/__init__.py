@@ -293,7 +293,9 @@ def _check_class(found: Any, section: str, specification: Mapping[str, Any]) -> 
 
     options = {}
     for name, value in specification.items():
-        inside = [part for part in (value if isinstance(value, list) else [value]) if is_specification(part)]
+        # A model looks up by itself what it names: a likelihood, actions, a transform.
+        parts = () if section == "model" else value if isinstance(value, list) else (value,)
+        inside = [part for part in parts if is_specification(part)]
         for part in inside:
             _check_class(find_class(part["class"], *_inside(section)), f"{section}.{name}", part)
         if name != "class" and not inside:
