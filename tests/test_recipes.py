@@ -17,7 +17,7 @@ def synthetic(recipe):
     """Random items of the shape, and with the factors, that the recipe's data has."""
     data, labels = recipe.sections["data"], [*recipe.sections["labels"]]
     sides = {"OneDimensionalFamilies": (1,), "SpatialMNIST": (2,), "MultiMNIST": (50, 50), "Newsgroups": (40,)}
-    sides |= dict.fromkeys(("CIFAR10", "StreetDigits"), (3, 32, 32))
+    sides |= dict.fromkeys(("CIFAR10", "StreetDigits", "SVHN"), (3, 32, 32))
     sides["YaleB"] = (data.get("height", 96), data.get("width", 84))
     shape = sides.get(data["class"], (8, 8) if data.get("base") == "digits" else (28, 28))
     codes = torch.arange(32)
