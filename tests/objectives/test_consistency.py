@@ -130,3 +130,18 @@ def test_copies_of_images():
         expected = {"none": shares == {0.0}, "items": all(0.4 < share < 0.6 for share in shares)}
         assert expected.get(mirrored, shares == {0.0, 1.0})
     assert not torch.equal(RandomCopies(relit=True)(x)[0], RandomCopies()(x)[0])
+
+
+def test_copies_in_other_colours():
+    x = torch.rand(300, 1, 3, 8, 8)
+    copies, _ = RandomCopies(angle=0.0, scale=0.0, shift=0.0, recoloured=True)(x)
+    assert copies.min() >= 0 and copies.max() <= 1
+    one, other = (images.flatten(0, 1).flatten(2) for images in (x, copies))  # [n, C, H·W]
+    alike = torch.stack([torch.corrcoef(torch.cat(pair))[:3, 3:] for pair in zip(one, other, strict=True)])
+    source = alike.abs().argmax(1)  # each channel of a copy is one of the item's, perhaps its negative
+    torch.testing.assert_close(alike.abs().amax(1), torch.ones(300, 3))
+    assert all(sorted(row) == [0, 1, 2] for row in source.tolist()) and len(source.unique(dim=0)) == 6
+    signs = alike.gather(1, source.unsqueeze(1)).sign()
+    assert 0.4 < (signs > 0).double().mean() < 0.6
+    with pytest.raises(ShapeError, match=r"expected images \[B, N, C, H, W\], got \[4, 2, 8, 8\]"):
+        RandomCopies(recoloured=True)(torch.rand(4, 2, 8, 8))

@@ -13,11 +13,11 @@ from coset.metrics import clustering_accuracy
 from coset.runs import Run
 
 CLUSTERS, DRAWN = 10, 12
-RUNS = {"": ("auxiliary-mnist", 10), "_fashion": ("auxiliary-fashion-mnist", 10)}
+RUNS = {"": ("auxiliary-mnist", 10), "_fashion": ("auxiliary-fashion-mnist", 5)}
 """What stands behind a figure's name → the recipe, and how many training seeds it has."""
 ALONE = "--schedule.weights={invariance: 0}"
 """The mixture by itself, a GMVAE or VaDE: no copies are looked at."""
-SEEDS_ALONE = 5
+SEEDS_ALONE = 3
 SCORES = {"one_to_one": "clustering_accuracy", "many_to_one": "purity", "nmi": "nmi", "ari": "ari"}
 """Of `clustering_accuracy` → what figures are called."""
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError, ShapeError
-from coset.networks.distortions import random_affine, random_light
+from coset.networks.distortions import random_affine, random_colours, random_light
 
 
 class RandomCopies(nn.Module):
@@ -19,6 +19,7 @@ class RandomCopies(nn.Module):
         shear: largest shear, as a tangent.
         mirrored: which copies may be mirrored: none, half of all `items`, or all items of every other `batch`.
         relit: light each copy a little differently; for intensities from 0 to 1.
+        recoloured: give each copy other colours; for intensities from 0 to 1 in several channels.
 
     Raises:
         ConfigurationError: Another value of `mirrored`.
@@ -36,12 +37,13 @@ class RandomCopies(nn.Module):
         shear: float = 0.0,
         mirrored: Literal["none", "items", "batch"] = "none",
         relit: bool = False,
+        recoloured: bool = False,
     ):
         super().__init__()
         if mirrored not in ("none", "items", "batch"):
             raise ConfigurationError(f"mirrored: expected 'none', 'items' or 'batch', got {mirrored!r}")
         self.amounts = {"angle": angle, "scale": scale, "shift": shift, "shear": shear}
-        self.mirrored, self.relit = mirrored, relit
+        self.mirrored, self.relit, self.recoloured = mirrored, relit, recoloured
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Copy images `[B, N, H, W]` or `[B, N, C, H, W]`; also return which are mirrored, 0 or 1, `[B, N, 1]`.
@@ -49,10 +51,11 @@ class RandomCopies(nn.Module):
         Raises:
             ShapeError: The items are no images.
         """
-        if x.ndim not in (4, 5):
+        if x.ndim not in (4, 5) or (self.recoloured and x.ndim == 4):
+            expected = "[B, N, C, H, W]" if self.recoloured else "[B, N, H, W] or [B, N, C, H, W]"
             raise ShapeError(
-                f"RandomCopies: expected images [B, N, H, W] or [B, N, C, H, W], got {list(x.shape)}; leave the "
-                "augmentation out for other items"
+                f"RandomCopies: expected images {expected}, got {list(x.shape)}; leave the augmentation out for other "
+                "items"
             )
         flip = x.new_zeros(*x.shape[:2], 1)
         if self.mirrored == "items":
@@ -64,4 +67,5 @@ class RandomCopies(nn.Module):
             images = torch.where(flip.view(-1, *(1,) * (images.ndim - 1)) > 0, images.flip(-1), images)
         images = random_affine(images, **self.amounts)
         images = random_light(images) if self.relit else images
+        images = random_colours(images) if self.recoloured else images
         return images.view_as(x), flip

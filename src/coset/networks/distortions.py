@@ -48,6 +48,23 @@ def random_light(images: Tensor, gamma: float = 0.6, ramp: float = 0.7) -> Tenso
     return (images.clamp_min(0).pow((gamma * exponent).exp()) * brightness).clamp(0, 1)
 
 
+def random_colours(images: Tensor) -> Tensor:
+    """Give each image `[n, C, H, W]` of intensities from 0 to 1 other colours, at random, alike all over.
+
+    Its channels change places, some turn into their negatives, and each loses up to half of its contrast. Which pixels
+    have the same colour stays as it is.
+
+    >>> random_colours(torch.rand(5, 3, 12, 8)).shape
+    torch.Size([5, 3, 12, 8])
+    """
+    order = torch.rand(images.shape[:2]).argsort(1).to(images.device)
+    mixed = images[torch.arange(len(images), device=images.device)[:, None], order]
+    one, other = torch.rand(2, *images.shape[:2], 1, 1).to(images)
+    contrast = 0.5 + 0.5 * one  # of a channel, which goes from its lowest intensity up, or down where it is negative
+    lowest, negative = (1 - contrast) * other, torch.rand_like(one) < 0.5
+    return lowest + contrast * torch.where(negative, 1 - mixed, mixed)
+
+
 def local_contrast(images: Tensor, window: int = 9, noise: float = 0.02) -> Tensor:
     """Each pixel of images `[n, H, W]` in standard deviations from the mean of the window around it.
 
