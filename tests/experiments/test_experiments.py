@@ -39,6 +39,24 @@ REQUIRED = {
         for figure in ("mean", "mean_sd", "worst", "real", "minutes")
         for name in ("compact", "convolutional", "strided", "dense", "fashion")
     },
+    "auxiliary-cifar10": {
+        f"{figure}{part}"
+        for figure in ("colours_taken", "colours_left", "colours_taken_by_rule", "colours_of_others", "shape_taken")
+        for part in ("", "_sd")
+    },
+    "auxiliary-mnist": {
+        *("clustering_accuracy_k_means", "clustering_accuracy_k_means_fashion"),
+        *(
+            f"{figure}{way}"
+            for figure in (
+                "clustering_accuracy_mean",
+                "clustering_accuracy_sd",
+                "clustering_accuracy_by_bound",
+                "by_seed",
+            )
+            for way in ("", "_alone", "_fashion", "_alone_fashion")
+        ),
+    },
     "rotated-mnist-8": {"mean", "worst", "paper_design_mean", "paper_design_worst"},
     "hfvae-mnist": {
         f"{figure}_{way}_{data}"

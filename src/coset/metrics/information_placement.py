@@ -17,7 +17,7 @@ from torch import Tensor
 
 from coset.data import FactorTable
 from coset.errors import ConfigurationError, DataError
-from coset.metrics.classifier import train_classifier
+from coset.metrics.classifier import STEPS, train_classifier
 from coset.metrics.reading import check_discrete
 from coset.metrics.scoring import split_rows
 
@@ -109,7 +109,8 @@ def _told(values: Tensor, levels: np.ndarray, rows: Sequence[np.ndarray], seed: 
     values = values.cpu()
     if values.ndim > 2 and min(values.shape[-2:]) >= 8:
         table = FactorTable(values[learn], level=levels[learn].tolist())
-        values = train_classifier(table, "level", seed=seed, augment=False).features(values)
+        steps = 500 if len(learn) < 10_000 else STEPS
+        values = train_classifier(table, "level", steps=steps, seed=seed, augment=False).features(values)
     x = values.flatten(1).double().numpy()
     reader = make_pipeline(
         StandardScaler(), MLPClassifier((64,), alpha=1.0, learning_rate_init=0.01, random_state=seed)
