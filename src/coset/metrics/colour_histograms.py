@@ -21,6 +21,7 @@ def colour_distance(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ShapeError: These are no such images.
 
+    >>> import torch
     >>> colour_distance(torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5))
     tensor([0.5000, 0.5000])
     """
