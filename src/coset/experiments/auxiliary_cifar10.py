@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from coset.experiments.shared.exchanging import (
-    SHOWN,
     exchanged,
     over_seeds,
     photographs_at_hand,
@@ -37,9 +36,10 @@ class AuxiliaryCIFAR10(Experiment):
             request.run(request.name, label=f"{seed}", overrides=[form, f"--training.seed={seed}"]) for seed in SEEDS
         ]
         items = runs[0].splits["test"].x()
+        # They may lie class by class, where the item before is of the same kind.
+        items = items[torch.randperm(len(items), generator=torch.Generator().manual_seed(request.seed))]
         figures = over_seeds([request.once(run, "exchanged", lambda run=run: measure(run, items)) for run in runs])
-        shown = items[:: len(items) // SHOWN]  # they may lie class by class
-        drawn = pictures(runs[0], shown, request.seed) | {"curves": curves(runs[0])}
+        drawn = pictures(runs[0], items, request.seed) | {"curves": curves(runs[0])}
         lines = [f"{name:<32} {value:6.2f}" for name, value in figures.items() if not name.endswith("_sd")]
         return request.write(figures, drawn, runs, "\n".join(lines))
 
@@ -48,7 +48,7 @@ def measure(run: Run, items: Tensor, seed: int = 0) -> dict[str, float]:
     """How far colours are from where they should come from, and how like shapes are to theirs."""
     made, before = exchanged(run, items, seed), items.roll(1, 0)
     ruled = with_colours_of(items, before)
-    figures = {
+    return {
         "colours_reconstructed": _colours(made["reconstructed"], items),
         "colours_taken": _colours(made["taken"], before),
         "colours_left": _colours(made["global_resampled"], items),
@@ -61,7 +61,6 @@ def measure(run: Run, items: Tensor, seed: int = 0) -> dict[str, float]:
         "shape_left": _shape(made["local_resampled"], items),
         "shape_by_rule": _shape(ruled, items),
     }
-    return figures
 
 
 def _colours(images: Tensor, others: Tensor) -> float:

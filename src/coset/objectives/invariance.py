@@ -57,7 +57,8 @@ class InvariantInformation(Penalty):
         """Return the penalty of each set `[B]`."""
         copies, _ = self.augmentation(programs.batch.x)
         again = programs.on(SetBatch(copies)).infer(temperature=0.0, until=(self.site,))
-        read, read_again = (probability_vector(_distribution(trace, self.site)) for trace in (q, again))  # [B, N, K]
+        both: tuple[Any, Any] = q[self.site].distribution, again[self.site].distribution
+        read, read_again = map(probability_vector, both)  # [B, N, K]
         mask = programs.batch.mask
         present = torch.ones_like(read[..., 0]) if mask is None else mask
         joint = read[present > 0].T @ read_again[present > 0] / present.sum()  # [K, K]
@@ -69,7 +70,3 @@ class InvariantInformation(Penalty):
 
 def _entropy(probabilities: Tensor) -> Tensor:
     return -torch.xlogy(probabilities, probabilities).sum()
-
-
-def _distribution(trace: Trace, site: str) -> Any:
-    return trace[site].distribution

@@ -10,7 +10,6 @@ import coset.plots as plots
 from coset.data.files import locate
 from coset.datasets.cifar10 import CIFAR10
 from coset.errors import DataFileError
-from coset.metrics import ImageClassifier
 from coset.runs import Run
 
 SHOWN, MADE = 8, 8
@@ -46,11 +45,6 @@ def with_colours_of(items: Tensor, others: Tensor) -> Tensor:
     """Images `[n, C, H, W]` with the mean and deviation of each channel of others (Reinhard et al. 2001): no model."""
     of_items, of_others = ((x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True)) for x in (items, others))
     return ((items - of_items[0]) / of_items[1].clamp_min(1e-6) * of_others[1] + of_others[0]).clamp(0, 1)
-
-
-def read_right(reader: ImageClassifier, images: Tensor, levels: Tensor) -> float:
-    """Percentage of images that are read as levels `[n]` say."""
-    return 100 * float((torch.as_tensor(reader.predict(images)).cpu() == levels.cpu()).double().mean())
 
 
 def pictures(run: Run, items: Tensor, seed: int) -> dict[str, Any]:
