@@ -132,6 +132,17 @@ def test_copies_of_images():
     assert not torch.equal(RandomCopies(relit=True)(x)[0], RandomCopies()(x)[0])
 
 
+def test_copies_beside_what_is_beside_others():
+    x = torch.rand(3, 2, 3, 8, 10)
+    copies, _ = RandomCopies(angle=0.0, scale=0.0, shift=0.0, margins=0.2)(x)
+    torch.testing.assert_close(copies[..., 2:8], x[..., 2:8])
+    for columns in (slice(0, 2), slice(8, 10)):  # of another set, as items of one may show the same
+        torch.testing.assert_close(copies[..., columns], x[[2, 0, 1]][..., columns])
+    for margins in (-0.1, 0.5):
+        with pytest.raises(ConfigurationError, match=f"margins: expected a share of the width .*, got {margins}"):
+            RandomCopies(margins=margins)
+
+
 def test_copies_in_other_colours():
     x = torch.rand(300, 1, 3, 8, 8)
     copies, _ = RandomCopies(angle=0.0, scale=0.0, shift=0.0, recoloured=True)(x)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coset.errors import ConfigurationError, ShapeError
-from coset.networks.distortions import random_affine, random_colours, random_light
+from coset.networks.distortions import exchange_margins, random_affine, random_colours, random_light
 
 
 class RandomCopies(nn.Module):
@@ -20,9 +20,11 @@ class RandomCopies(nn.Module):
         mirrored: which copies may be mirrored: none, half of all `items`, or all items of every other `batch`.
         relit: light each copy a little differently; for intensities from 0 to 1.
         recoloured: give each copy other colours; for intensities from 0 to 1 in several channels.
+        margins: width that a copy has from the set after its own, at the left and at the right, as a share of its
+            width; so copies do not show what is beside the thing in the middle.
 
     Raises:
-        ConfigurationError: Another value of `mirrored`.
+        ConfigurationError: Another value of `mirrored`, or margins that meet.
 
     >>> copies, mirrored = RandomCopies(mirrored="items")(torch.rand(4, 3, 12, 8))
     >>> copies.shape, mirrored.shape
@@ -38,12 +40,15 @@ class RandomCopies(nn.Module):
         mirrored: Literal["none", "items", "batch"] = "none",
         relit: bool = False,
         recoloured: bool = False,
+        margins: float = 0.0,
     ):
         super().__init__()
         if mirrored not in ("none", "items", "batch"):
             raise ConfigurationError(f"mirrored: expected 'none', 'items' or 'batch', got {mirrored!r}")
+        if not 0 <= margins < 0.5:
+            raise ConfigurationError(f"margins: expected a share of the width from 0 to less than 0.5, got {margins}")
         self.amounts = {"angle": angle, "scale": scale, "shift": shift, "shear": shear}
-        self.mirrored, self.relit, self.recoloured = mirrored, relit, recoloured
+        self.mirrored, self.relit, self.recoloured, self.margins = mirrored, relit, recoloured, margins
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Copy images `[B, N, H, W]` or `[B, N, C, H, W]`; also return which are mirrored, 0 or 1, `[B, N, 1]`.
@@ -62,7 +67,7 @@ class RandomCopies(nn.Module):
             flip = torch.randint(2, flip.shape, device=x.device).to(x.dtype)
         elif self.mirrored == "batch":
             flip = (torch.rand(()) < 0.5).to(flip).expand_as(flip)
-        images = x.flatten(0, 1)  # [B·N, ..., H, W]
+        images = exchange_margins(x, x.roll(1, 0), self.margins).flatten(0, 1)  # [B·N, ..., H, W]
         if self.mirrored != "none":
             images = torch.where(flip.view(-1, *(1,) * (images.ndim - 1)) > 0, images.flip(-1), images)
         images = random_affine(images, **self.amounts)

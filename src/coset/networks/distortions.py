@@ -65,6 +65,23 @@ def random_colours(images: Tensor) -> Tensor:
     return lowest + contrast * torch.where(negative, 1 - mixed, mixed)
 
 
+def exchange_margins(images: Tensor, others: Tensor, share: float) -> Tensor:
+    """Images `[..., H, W]` whose columns at the left and at the right are those of other images of the same shape.
+
+    Args:
+        images: what the middle comes from.
+        others: what the margins come from.
+        share: width of each margin, as a share of the width of an image, rounded to whole columns.
+
+    >>> exchange_margins(torch.zeros(1, 8), torch.ones(1, 8), share=0.25)
+    tensor([[1., 1., 0., 0., 0., 0., 1., 1.]])
+    """
+    width = images.shape[-1]
+    columns = torch.arange(width, device=images.device)
+    margin = round(share * width)
+    return torch.where((columns < margin) | (columns >= width - margin), others, images)
+
+
 def local_contrast(images: Tensor, window: int = 9, noise: float = 0.02) -> Tensor:
     """Each pixel of images `[n, H, W]` in standard deviations from the mean of the window around it.
 
