@@ -21,7 +21,8 @@ class SetBatch:
 
     Args:
         x: Items `[B, N, ...]`, floating point.
-        constant: `[B, K]`, 1 where a context is held constant in a set and 0 where it varies; None if unknown.
+        constant: `[B, K]`, 1 where a context is held constant in a set and 0 where it varies; a row of NaN if that is
+            unknown of a set, None if of all.
         mask: `[B, N]`, 1 where an item is present and 0 where it is padding; None if all are present.
         factors: name → `[B, N]`; unknown is −1 for a discrete factor and NaN for a continuous one.
         views: what else was observed of the items, site name → `[B, N, ...]`, floating point.
@@ -67,7 +68,8 @@ class SetBatch:
                 raise ShapeError(f"SetBatch: x is {here}, but {name} [B, N, ...] is {list(value.shape)}")
         for name, flag in (("constant", self.constant), ("mask", self.mask)):
             if flag is not None and flag.device.type == "cpu":
-                check_binary(f"SetBatch: {name}", flag)
+                known = flag[~flag.isnan().all(-1)] if name == "constant" else flag
+                check_binary(f"SetBatch: {name}", known)
         if self.mask is not None and self.mask.device.type == "cpu":
             present = self.mask.sum(1)  # [B]
             if not present.all():

@@ -48,6 +48,7 @@ def test_batch_moves_and_casts_floating_point_only():
         (ShapeError, "mask", {"mask": torch.ones(2, 4)}),
         (ShapeError, "digit", {"factors": {"digit": torch.ones(2)}}),
         (DataError, r"constant should hold only 0 and 1, got 0\.5", {"constant": torch.full((2, 1), 0.5)}),
+        (DataError, "constant should hold only 0 and 1, got nan", {"constant": torch.tensor([[1.0, torch.nan]] * 2)}),
         (DataError, "mask should hold only 0 and 1, got 2", {"mask": torch.full((2, 3), 2.0)}),
         (DataError, "set 1 has no item", {"mask": torch.tensor([[1.0, 0, 0], [0, 0, 0]])}),
     ],

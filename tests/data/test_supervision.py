@@ -225,8 +225,27 @@ def test_labels_that_nobody_knows_are_refused(table):
     ("contexts", "items"), [(("side",), 1), (("side",), 5), ((), 5), ((), [1, 4]), ((), None), (("side",), None)]
 )
 def test_it_is_for_single_items_without_contexts(contexts, items, table):
-    with pytest.raises(ConfigurationError, match=r"supervision is .*single items; give contexts=\(\) and items=1"):
+    with pytest.raises(ConfigurationError, match=r"single items, with contexts=\(\) and items=1, or .*got \['digit'\]"):
         table.sets(contexts, items=items, supervision=Supervision(["digit"], 0.5))
+
+
+@pytest.mark.parametrize(("rate", "mixed"), [(0.25, True), (0.25, False), (0.0, True), (1.0, False)])
+def test_some_sets_come_with_what_they_hold_constant(rate, mixed, table):
+    contexts = ("side", "angle")
+    options = {"items": 3, "batch": 8, "batches": 12, "seed": 3, "incomplete": "skip"}
+    table = FactorTable(table.x(), side=table.factors["side"], angle=torch.arange(N) // 2 % 5)
+    whole = table.sets(contexts, **options)
+    told = table.sets(contexts, **options, supervision=Supervision(contexts, rate, mixed))
+    count = []
+    for index in range(12):
+        batch, expected = told.draw(index), whole.draw(index)
+        assert torch.equal(batch.x, expected.x)
+        known = torch.zeros(8) if batch.constant is None else (~batch.constant.isnan()).all(1).double()
+        count.append(int(known.sum()))
+        if batch.constant is not None:
+            assert torch.equal(batch.constant[known > 0], expected.constant[known > 0])
+            assert batch.constant[known == 0].isnan().all()
+    assert sum(count) == rate * 96 and (len(set(count)) == 1 or not mixed) and (mixed or set(count) <= {0, 8})
 
 
 def test_a_misspelt_option_is_refused(table):

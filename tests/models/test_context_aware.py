@@ -112,10 +112,17 @@ def literal_posteriors_and_priors(model, pooling, features, a, constant):
 def literal_a(model, features):
     """A_D (6.10) against a uniform prior, outcome by outcome."""
     network = model.a_posterior
-    items = [network.before(f) for f in features]
-    mean = sum(items) / len(items)
-    spread = (sum((item - mean) ** 2 for item in items) / len(items) + 1e-6).sqrt()
-    logits = network.after(torch.cat([mean, spread])).tolist()
+    if hasattr(network, "classes"):
+        of_items = [network.classes(f).unflatten(-1, network.sizes).softmax(-1) for f in features]
+        of_set = (sum(of_items) / len(of_items)).tolist()
+        mixed = [-sum(p * math.log(p) for p in of_context) for of_context in of_set]
+        usual, whole = float(network.usual), network.entropy.tolist()
+        logits = [20 * (usual - within / among) for within, among in zip(mixed, whole, strict=True)]
+    else:
+        items = [network.before(f) for f in features]
+        mean = sum(items) / len(items)
+        spread = (sum((item - mean) ** 2 for item in items) / len(items) + 1e-6).sqrt()
+        logits = network.after(torch.cat([mean, spread])).tolist()
     if model.infer_a == "any":
         q = [1 / (1 + math.exp(-logit)) for logit in logits]
         return sum(p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p)) for p in q)
@@ -305,8 +312,28 @@ def test_an_objective_may_enumerate_a(pooling, form, values):
         close(found[name], expected)
     close(found["a"], kl_divergence(q["a"].distribution, model._a_prior(5)))
     bound = EvidenceLowerBound(discrete={"a": "enumerate"})(programs)
-    (gradient,) = torch.autograd.grad(bound.value.sum(), model.a_posterior.after.output.weight)
-    assert gradient.isfinite().all() and gradient.any()
+    for gradient in torch.autograd.grad(bound.value.sum(), list(model.a_posterior.parameters())):
+        assert gradient.isfinite().all() and gradient.any()
+
+
+@pytest.mark.parametrize("form", ["any", "exactly-one"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_may_be_known_of_some_sets(pooling, form):
+    """Sets of which it is known count as if all were known, all others as if none was."""
+    model, batch = build(pooling, infer_a=form), random_sets(sets=4)
+    constant = torch.tensor([[1.0, 0.0], [0.0, 1.0]] * 2)
+    some = constant.clone()
+    some[1:3] = torch.nan
+    terms = {}
+    for name, given in (("all", constant), ("some", some), ("none", None)):
+        programs = Programs(model, SetBatch(batch.x, given, batch.mask))
+        q = programs.infer(temperature=0.0)
+        terms[name] = elbo(q, programs.generate(q)).terms
+    for name, term in terms["some"].items():
+        known, unknown = terms["all"].get(name, torch.zeros(4)), terms["none"][name]
+        close(term, torch.stack([known[0], unknown[1], unknown[2], known[3]]))
+    with pytest.raises(DataError, match=r"2 of 4 sets come without what they hold constant.*infer_a"):
+        Programs(build(pooling), SetBatch(batch.x, some, batch.mask)).infer()
 
 
 def test_an_unknown_a_is_relaxed_ever_less_over_training():

@@ -102,7 +102,8 @@ class SetSampler(IterableDataset[SetBatch]):
         binarize: Draw each element of an item as 0 or 1 with its intensity as the probability of 1, afresh for every
             batch (Salakhutdinov & Murray 2008).
         supervision: Of single items without contexts, how often those are shown of which a factor is known; by default
-            all items are drawn alike, with what is known of them.
+            all items are drawn alike, with what is known of them. Of sets, with the contexts as its factors, how often
+            it is told what a set holds constant; by default always.
 
     Raises:
         ConfigurationError: If an option makes no sense.
@@ -151,9 +152,13 @@ class SetSampler(IterableDataset[SetBatch]):
         self.batches = batches
         self.binarize = binarize
         self.supervision = supervision
-        if supervision is not None and (contexts or self.items != (1, 1)):
-            raise ConfigurationError("sets: supervision is a setting for single items; give contexts=() and items=1")
-        self._labelled = None if supervision is None else supervision.labelled(table)
+        single = not contexts and self.items == (1, 1)
+        if supervision is not None and not single and (not contexts or set(supervision.factors) != set(contexts)):
+            raise ConfigurationError(
+                "sets: supervision is a setting for single items, with contexts=() and items=1, or for what sets hold "
+                f"constant, with the contexts {list(self.contexts)} as its factors; got {list(supervision.factors)}"
+            )
+        self._labelled = supervision.labelled(table) if supervision is not None and single else None
         self.seed = seed
         self.rank: int | None = None
         self.world_size: int | None = None
@@ -210,6 +215,10 @@ class SetSampler(IterableDataset[SetBatch]):
             views = {name: _blank(view, present) for name, view in views.items()}
             factors = {name: codes.masked_fill(~present, _unknown(codes)) for name, codes in factors.items()}
         constant = groups.constant[group].to(x.dtype) if self.contexts else None  # [B, K]
+        if constant is not None and self.supervision is not None:
+            told = self.supervision.shown(index, self.batch)[1]
+            constant[told:] = torch.nan
+            constant = constant if told else None
         return SetBatch(x, constant, None if present is None else present.to(x.dtype), factors, views)
 
     def _draw_single(self, index: int, generator: torch.Generator) -> SetBatch:

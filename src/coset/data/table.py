@@ -303,8 +303,8 @@ class FactorTable(FromSources):
             seed: Equal seeds draw equal sets.
             batches: Batches in an epoch, by default as many as use each item once on average.
             binarize: Draw items of 0 and 1 with their intensities as probabilities, afresh for every batch.
-            supervision: Of single items without contexts, how often those are shown of which a factor is known: a
-                `Supervision`, or its options.
+            supervision: Of single items without contexts, how often those are shown of which a factor is known; of
+                sets, how often it is told which contexts are constant: a `Supervision`, or its options.
             incomplete: What to do where the table has too few items for a joint value: "error", or "skip" to draw only
                 from the joint values of which there are at least two items.
 

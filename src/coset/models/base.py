@@ -92,8 +92,23 @@ class Model(Queries, Saved):
             if all(name in batch.factors for name in names)
         }
         if self.constancy is not None and batch.constant is not None:
-            found[self.constancy] = batch.constant
+            found[self.constancy] = self._read_constant(batch.constant)
         return found
+
+    def _read_constant(self, constant: Tensor) -> Tensor | Partial:
+        """What is constant in each set `[B, K]`, or in which sets that is known."""
+        can_find = self.constancy in self.discrete
+        if not can_find and constant.device.type != "cpu":  # elsewhere a look would make the host wait
+            return constant
+        unknown = constant.isnan().any(-1)  # [B]
+        if not unknown.any():
+            return constant
+        if not can_find:
+            raise DataError(
+                f"{int(unknown.sum())} of {len(constant)} sets come without what they hold constant, which this model "
+                "cannot find; build it with infer_a, or give `constant` for all"
+            )
+        return Partial(constant, (~unknown).to(constant))
 
     def over_values(self, site: str, scores: Tensor) -> Tensor:
         """Say of numbers for each code of a one-hot site `[..., V]` which values these are, if the model knows them."""

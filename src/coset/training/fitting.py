@@ -265,7 +265,9 @@ def _sampler(model: Model, data: Any, seed: int, options: Mapping[str, Any] | No
 def _validation_sampler(model: Model, data: Any, seed: int, sets: Mapping[str, Any] | None) -> SetSampler | None:
     if data is None:
         return None
-    all_alike = {"batches": None} | ({"supervision": None} if "supervision" in (sets or {}) else {})
+    all_alike = {"batches": None}
+    if "supervision" in (sets or {}) and not getattr(model, "contexts", ()):  # contexts found bear no names
+        all_alike |= {"supervision": None}
     try:
         held_out = _sampler(model, data, seed + 1, {**(sets or {}), **all_alike})
     except DataError as reason:
