@@ -44,6 +44,18 @@ REQUIRED = {
         for figure in ("colours_taken", "colours_left", "colours_taken_by_rule", "colours_of_others", "shape_taken")
         for part in ("", "_sd")
     },
+    "auxiliary-street-digits": {
+        *("by_beta", "placement", "shuffling_share", "clustering_accuracy_k_means", "clustering_accuracy_k_means_vae"),
+        *(
+            f"{figure}{part}"
+            for figure in (
+                *("classifier", "reconstructed", "local_resampled", "global_resampled", "hue_local_resampled"),
+                *("hue_global_resampled", "both_taken", "clustering_accuracy", "clustering_accuracy_without_task"),
+                "neighbours_nmi",
+            )
+            for part in ("", "_sd")
+        ),
+    },
     "auxiliary-mnist": {
         *("clustering_accuracy_k_means", "clustering_accuracy_k_means_fashion"),
         *(
