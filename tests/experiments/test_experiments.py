@@ -46,12 +46,12 @@ REQUIRED = {
     },
     "auxiliary-street-digits": {
         *("by_beta", "placement", "shuffling_share", "clustering_accuracy_k_means", "clustering_accuracy_k_means_vae"),
+        *("clustering_accuracy_without_task", "clustering_accuracy_sd_without_task"),
         *(
             f"{figure}{part}"
             for figure in (
                 *("classifier", "reconstructed", "local_resampled", "global_resampled", "hue_local_resampled"),
-                *("hue_global_resampled", "both_taken", "clustering_accuracy", "clustering_accuracy_without_task"),
-                "neighbours_nmi",
+                *("hue_global_resampled", "both_taken", "clustering_accuracy", "neighbours_nmi"),
             )
             for part in ("", "_sd")
         ),
