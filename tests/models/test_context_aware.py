@@ -113,10 +113,10 @@ def literal_a(model, features):
     """A_D (6.10) against a uniform prior, outcome by outcome."""
     network = model.a_posterior
     if hasattr(network, "classes"):
-        of_items = [network.classes(f).unflatten(-1, network.sizes).softmax(-1) for f in features]
+        of_items = [network.classes(f).unflatten(-1, network.sizes).softmax(-1)[0] for f in features]  # first start
         of_set = (sum(of_items) / len(of_items)).tolist()
         mixed = [-sum(p * math.log(p) for p in of_context) for of_context in of_set]
-        usual, whole = float(network.usual), network.entropy.tolist()
+        usual, whole = float(network.usual[0]), network.entropy[0].tolist()
         logits = [20 * (usual - within / among) for within, among in zip(mixed, whole, strict=True)]
     else:
         items = [network.before(f) for f in features]

@@ -218,10 +218,10 @@ def test_a_is_enumerated_by_the_objectives_choice(table):
     def enumerated(programs):
         return EvidenceLowerBound(discrete={"a": "enumerate"})(programs.on(programs.batch.x))
 
-    before = model.a_posterior.after.output.weight.detach().clone()
+    before = model.a_posterior.classes.weight.detach().clone()
     columns = FactorTable(table.items, one=torch.arange(64) % 2, two=torch.arange(64) // 2 % 2)
     record = fit(model, columns, steps=3, sets={"batch": 8, "items": 3}, objective=enumerated, **QUIET)
-    assert record.history[-1]["a"] >= 0 and not torch.equal(model.a_posterior.after.output.weight, before)
+    assert record.history[-1]["a"] >= 0 and not torch.equal(model.a_posterior.classes.weight, before)
 
 
 def test_a_bound_is_still_a_function_of_two_traces(table):

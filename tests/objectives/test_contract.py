@@ -23,7 +23,7 @@ ARGUMENTS = {
     "SleepPhase": {"site": "z", "given": ["a"]},
 }
 """Arguments of those that cannot be built without any."""
-ASKED = {"ItemAgreement": "acting"} | dict.fromkeys(
+ASKED = {"ItemAgreement": "acting", "SetClasses": "unknown"} | dict.fromkeys(
     ("ClassCycleConsistency", "ConsistencyRegularisation", "InvariantInformation"), "ClassStyle"
 )
 """The model that a penalty is asked of, where it asks for sites of its own."""
@@ -36,7 +36,8 @@ def programs_of(name):
     else:
         acting = {"actions": {"two": {"class": "Warp", "turns": 4}}} if name == "acting" else {}
         sizes = {"context_dim": 2, "z_dim": 2, "hidden": 8}
-        model = coset.ContextAwareLearner((8, 8), ["one", "two"], **sizes, **acting, **small)
+        unknown = {"infer_a": "any"} if name == "unknown" else {}
+        model = coset.ContextAwareLearner((8, 8), ["one", "two"], **sizes, **acting, **unknown, **small)
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
     batch = SetBatch(torch.rand(4, 3, 8, 8), a, mask, {"class": torch.tensor([[0, 1, -1], [2, -1, -1]] * 2)})

@@ -63,6 +63,16 @@ def probability_vector(distribution: Distribution) -> Tensor:
     return (distribution if bits is None else bits).probs  # type: ignore[union-attr]
 
 
+def entropy_of(probabilities: Tensor) -> Tensor:
+    """Entropy of probabilities along the last axis, in nats: `[..., C] → [...]`.
+
+    >>> round(float(entropy_of(torch.tensor([0.5, 0.5, 0.0]))), 4)
+    0.6931
+    """
+    tiny = torch.finfo(probabilities.dtype).tiny  # the logarithm of 0 has no gradient
+    return -torch.xlogy(probabilities, probabilities.clamp_min(tiny)).sum(-1)
+
+
 def probability_of(distribution: Distribution, value: Tensor, probabilities: Tensor) -> Tensor:
     """Probability `[...]` of values `[..., *event]`, with `probabilities` in place of those of the distribution."""
     if isinstance(distribution, OneHotCategorical):

@@ -25,6 +25,7 @@ from coset.distributions import natural_parameters, probability_vector
 from coset.errors import ConfigurationError, DataError
 from coset.models.acting import SITES, ActingContexts, check_actions
 from coset.models.base import Model
+from coset.networks.constancy import ConstancyNetwork
 from coset.networks.contexts import SeparateContexts, TiedContexts
 from coset.networks.heads import GaussianHead
 from coset.networks.items import Architecture, ItemDecoder, ItemEncoder, default_architecture
@@ -59,6 +60,15 @@ TIED: dict[str, Any] = {
 """What trains tied contexts to compose; the papers' model takes the bound itself, with the papers' schedules."""
 
 
+SEARCHING: dict[str, Any] = {
+    "class": "Warmup",
+    "first": {"z": 6.0, "context.varying": 6.0, "contrastive": 0.0, "cycle": 0.0, "classes": 1000.0},
+    "last": {"z": 2.0, "context.varying": 2.0, "contrastive": 5.0, "cycle": 1.0, "classes": 100.0},
+    "until": 0.3,
+}
+"""Where nobody says what is constant, that is found first, by `SetClasses`: beside a bound it would not be heard."""
+
+
 class ContextAwareLearner(SetQueries, Model):
     """Learns the contexts that sets hold constant, reads them from new sets, and recombines them.
 
@@ -78,7 +88,10 @@ class ContextAwareLearner(SetQueries, Model):
         norm: `batch` (the papers'), `layer` or `none`. Where None it is `batch`, or `layer` if contexts act: items with
             the wrong action undone are no part of what a batch is like.
         infer_a: the form of q(a | D) where `a` is not given: `any` (K independent bits), `exactly-one` (one choice
-            over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective.
+            over K), or None if every set comes with its `a`. How an unknown a is drawn is up to the objective. With
+            `mean` a statistic network reads it (thesis 6.4.3); with `product` classes of items that sets agree on do,
+            see `ConstancyNetwork`.
+        classes: C, of each context, where those tell what is constant.
         actions: how contexts act on what z and the other contexts made, context → name of an action, such as `warp`,
             or `{"class": "Warp", "turns": 4}`; in the order of `contexts`. All others are free: the decoder is given
             their codes.
@@ -120,6 +133,7 @@ class ContextAwareLearner(SetQueries, Model):
         norm: Normalization | None = None,
         units: Units = (0.0, 1.0),
         infer_a: Literal["any", "exactly-one"] | None = None,
+        classes: int = 12,
         actions: Mapping[str, Any] | None = None,
         completion: Way | None = None,
     ):
@@ -142,33 +156,32 @@ class ContextAwareLearner(SetQueries, Model):
         count, norm = len(self.free), norm or ("layer" if actions else "batch")
         architecture = architecture or default_architecture(self.item_shape)
         joined = count * context_dim
-        tie = {"product": TiedContexts, "mean": SeparateContexts}[pooling]
+        tied = pooling == "product"
         self.likelihood = build_likelihood(likelihood, self.item_shape, units)
         networks = features, architecture, channels, norm
         self.encoder = ItemEncoder(self.item_shape, *networks, self.likelihood.reading)
-        self.coding = tie(count, context_dim, features, hidden, norm)
+        self.coding = (TiedContexts if tied else SeparateContexts)(count, context_dim, features, hidden, norm)
         self.z_posterior = GaussianHead(features + joined, hidden, z_dim, norm=norm)
         self.z_prior = GaussianHead(joined, hidden, z_dim, norm=norm)
         self.decoder = ItemDecoder(joined + z_dim, self.likelihood.parameter_shape, *networks)
         self.acting = ActingContexts(actions or {}, self.contexts, self.likelihood, self.encoder.features)
         self.context_dim = max(context_dim, *self.acting.sizes.values(), 0)  # of a code: it may be a choice
         if infer_a is not None:
-            # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
-            self.a_posterior = StatisticNetwork(features, features, count, norm=norm, dispersion=True)
+            self.a_posterior = _constancy(tied, features, count, norm, classes)
             self.discrete = {"a": 2**count if infer_a == "any" else count}
         bound = {"class": "EvidenceLowerBound"} | ({} if infer_a is None else RELAXED)
         if actions:
             self.discrete = self.acting.groups
             self.codes = (*(SITES[1].format(name) for name in self.acting.sizes), *self.codes)
             bound |= self.acting.drawn
-        self.default_objective = _tied(bound, self.acting.groups) if pooling == "product" else bound
+        self.default_objective = _tied(bound, self.acting.groups, infer_a is not None) if tied else bound
 
     def infer(self, q: Trace, batch: SetBatch) -> None:
         """q(a | D) Π q(c_k | a, D) Π q(c_k^(n) | c_Ac, a, x^(n)) Π q(z^(n) | c^(n), x^(n)); thesis A.2.3.
 
         Contexts that act have sites of their own, see `ActingContexts`, and are undone before all others are read.
         """
-        of_a = self._a_posterior(batch, known="a" in q.observed)
+        of_a = self._a_posterior(batch, q)
         a = q.sample("a", of_a, axes="B")
         encoded, features = self._encode(q, batch.x, a)
         a = a[..., self.free]
@@ -219,15 +232,20 @@ class ContextAwareLearner(SetQueries, Model):
         chosen = a[..., None, :, None]  # [B, 1, K, 1]
         return (chosen * constant.unsqueeze(-3) + (1 - chosen) * varying).flatten(-2)
 
-    def _a_posterior(self, batch: SetBatch, known: bool = False) -> Distribution:
+    def _a_posterior(self, batch: SetBatch, q: Trace) -> Distribution:
         if self.infer_a is None:
-            if not known:
+            if "a" not in q.observed:
                 raise DataError(
                     "these sets come without their constant contexts `a`, and the model has no q(a | D); "
                     "give `constant`, or build the model with infer_a='any' or 'exactly-one'"
                 )
             return self._a_prior(len(batch))
-        return self._of_a(self.a_posterior(self.encoder(batch.x, batch.mask), batch.mask))
+        read = self.a_posterior(self.encoder(batch.x, batch.mask), batch.mask)
+        if isinstance(self.a_posterior, StatisticNetwork):
+            return self._of_a(read)
+        q.note("constancy", read[0])
+        q.note("classes", read[1])
+        return self._of_a(self.a_posterior.best(read[0]))
 
     def _a_prior(self, sets: int) -> Distribution:
         return self._of_a(next(self.parameters()).new_zeros(sets, len(self.contexts)))
@@ -275,15 +293,28 @@ class ContextAwareLearner(SetQueries, Model):
         if self.infer_a is None:
             raise ConfigurationError("this model was built without q(a | D); use infer_a='any' or 'exactly-one'")
         batch, single = self.read_sets(x, mask)
-        probability = probability_vector(self._a_posterior(batch))
+        probability = probability_vector(self._a_posterior(batch, Trace()))
         return probability[0] if single else probability
 
 
-def _tied(bound: Mapping[str, Any], groups: Collection[str]) -> dict[str, Any]:
-    """The objective of tied contexts, where contexts that act are taught to items as well."""
+def _constancy(
+    tied: bool, features: int, count: int, norm: Normalization, classes: int
+) -> ConstancyNetwork | StatisticNetwork:
+    """The network of q(a | D)."""
+    if tied:
+        return ConstancyNetwork(features, count, classes)
+    # Thesis 6.4.3, with the dispersion over the set beside its mean: agreement is what tells constant contexts.
+    return StatisticNetwork(features, features, count, norm=norm, dispersion=True)
+
+
+def _tied(bound: Mapping[str, Any], groups: Collection[str], finds_a: bool) -> dict[str, Any]:
+    """The objective of tied contexts, where contexts that act are taught to items as well, and `a` may be unknown."""
     tied: dict[str, Any] = TIED | {"bound": bound}
     if groups:
         tied["penalties"] = [*TIED["penalties"], {"class": "ItemAgreement", "groups": list(groups)}]
+    if finds_a:
+        tied["penalties"] = [*TIED["penalties"], {"class": "SetClasses"}]
+        tied["schedule"] = SEARCHING
     return tied
 
 

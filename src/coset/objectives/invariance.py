@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from coset.batch import SetBatch
-from coset.distributions import probability_vector
+from coset.distributions import entropy_of, probability_vector
 from coset.errors import ConfigurationError
 from coset.objectives.base import Penalty
 from coset.programs import Programs
@@ -62,11 +62,7 @@ class InvariantInformation(Penalty):
         mask = programs.batch.mask
         present = torch.ones_like(read[..., 0]) if mask is None else mask
         joint = read[present > 0].T @ read_again[present > 0] / present.sum()  # [K, K]
-        joint = ((joint + joint.T) / 2).clamp_min(torch.finfo(joint.dtype).tiny)  # log 0 has no gradient
-        alone = _entropy(joint.sum(1))
-        missed = _entropy(joint) - alone + self.balance * (math.log(len(joint)) - alone)
+        joint = (joint + joint.T) / 2
+        alone = entropy_of(joint.sum(1))
+        missed = entropy_of(joint.flatten()) - alone + self.balance * (math.log(len(joint)) - alone)
         return {f"invariance.{self.site}": missed * present.sum(1)}
-
-
-def _entropy(probabilities: Tensor) -> Tensor:
-    return -torch.xlogy(probabilities, probabilities).sum()
