@@ -259,6 +259,7 @@ def _of_clusters(model: Any, test: FactorTable, seed: int) -> dict[str, Any]:
     panels = [draw(code, items[:1].expand(DRAWN**2, -1, -1, -1)).unflatten(0, (DRAWN, DRAWN)) for code in pair]
     drawn["neighbours"] = plots.side_by_side(panels, ["most often alone", "most often with both neighbours"])
     chosen = [int(code) for code in order[:: CLUSTERS // 6][:6]]
-    panels = [torch.stack([draw(code, row.expand(DRAWN, -1, -1, -1)) for row in items.split(1)]) for code in chosen]
+    rows = items[: DRAWN // 2].split(1)
+    panels = [torch.stack([draw(code, row.expand(DRAWN, -1, -1, -1)) for row in rows]) for code in chosen]
     drawn["drawn"] = plots.side_by_side(panels, [f"cluster {code}" for code in chosen])
     return drawn
