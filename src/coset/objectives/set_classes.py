@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import OneHotCategorical
+from torch.distributions import Bernoulli, OneHotCategorical
+from torch.distributions.kl import kl_divergence
 
 from coset.distributions import entropy_of, probability_vector
 from coset.errors import ConfigurationError
 from coset.objectives.base import Penalty, straight_line
 from coset.programs import Programs
+from coset.shapes import masked_mean
 from coset.trace import Trace
 
 
@@ -77,8 +79,7 @@ class SetClasses(Penalty):
         constant = self._constant(programs, q)  # [B, R, K]
         present = torch.ones_like(classes[:, :, 0, 0, 0]) if q.mask is None else q.mask
         count = present.sum(1)  # [B]
-        weight = (present / count.unsqueeze(1))[..., None, None, None]
-        mixed = entropy_of((classes * weight).sum(1))  # [B, R, K]
+        mixed = entropy_of(masked_mean(classes, q.mask, dim=1))  # [B, R, K]
         held = constant.detach()  # sets are shared out by what they are, not made to be what they are taken for
         of_sets = (held * mixed + self.apart * (1 - held) * (most - mixed)).sum(-1)  # [B, R]
         rows = classes[present > 0]  # [M, R, K, C]
@@ -88,7 +89,9 @@ class SetClasses(Penalty):
             joint = torch.einsum("mrc,mrd->rcd", rows[:, :, one], rows[:, :, other]) / len(rows)
             together = alone[:, one] + alone[:, other] - entropy_of(joint.flatten(1))
             of_all = of_all + together.clamp_min(0.0)
-        missed = of_sets + of_all + self.shares * _apart(constant.mean(0), self._expected(p))  # [B, R]
+        share = constant.mean(0)  # [R, K]
+        pair = (Bernoulli(each, validate_args=False) for each in (share, self._expected(p).expand_as(share)))
+        missed = of_sets + of_all + self.shares * kl_divergence(*pair).sum(-1)  # [B, R]
         if programs.model.training and self.judge is not None:
             self.judge(missed.detach().mean(0))
         return {"classes": missed.sum(1) * count}
@@ -106,9 +109,3 @@ class SetClasses(Penalty):
         of_a = p["a"].distribution
         assert of_a is not None
         return probability_vector(of_a)[0]
-
-
-def _apart(share: Tensor, expected: Tensor) -> Tensor:
-    """Σ_k KL of a bit with probability `share` from one with probability `expected`, `[R, K]` and `[K]` → `[R]`."""
-    pairs = ((share, expected), (1 - share, 1 - expected))
-    return sum((torch.xlogy(a, a.clamp_min(1e-12) / b) for a, b in pairs), torch.zeros_like(share)).sum(-1)
